@@ -1,0 +1,146 @@
+"""What several verbs share: the options that are settings, and how typed ones become a `Settings`.
+
+An option counts only if it was typed: all of them default to None, which leaves the preset and the environment in
+charge. `settings_of` turns the typed ones into overrides named after their flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vidanon.errors import UsageError
+from vidanon.settings import Settings, load
+
+WHAT = "What to paint"
+FIND = "What to find"
+WRITE = "What to write"
+HOW = "How to run"
+SAY = "What to say"
+
+ProgressMode = Literal["auto", "rich", "plain", "json", "none"]
+MethodChoice = Literal["gan", "blur", "mosaic", "solid"]
+
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", metavar="NAME|PATH", help="Preset by name or .toml path. Default: broadcast."),
+]
+MethodOption = Annotated[
+    MethodChoice | None,
+    typer.Option("--method", "-m", help="What covers a face.", rich_help_panel=WHAT, show_default=False),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="PATH",
+        rich_help_panel=WHAT,
+        help="Secret the new faces are derived from; made if missing. Default: one beside each plan.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="0..1", help="Score from which a detection is a face.", rich_help_panel=FIND),
+]
+MinFace = Annotated[
+    float | None,
+    typer.Option("--min-face", metavar="PX", help="Smallest face to be found, source px.", rich_help_panel=FIND),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME|PATH",
+        rich_help_panel=FIND,
+        help="vidanon, mtcnn (extra), or an ONNX file (extra) of the YuNet, SCRFD or CenterFace kind.",
+    ),
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec", metavar="NAME", help="FFmpeg encoder, or auto: as the source if possible.", rich_help_panel=WRITE
+    ),
+]
+Crf = Annotated[
+    float | None,
+    typer.Option("--crf", metavar="0..63", help="Rate factor: lower is better and larger.", rich_help_panel=WRITE),
+]
+NoAudio = Annotated[
+    bool | None,
+    typer.Option("--no-audio", help="Leave the sound out instead of copying it.", rich_help_panel=WRITE),
+]
+Overwrite = Annotated[
+    bool | None,
+    typer.Option("--overwrite", help="Replace an output that is there already.", rich_help_panel=WRITE),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", rich_help_panel=HOW),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        help="Frames decoded and detected at a time. Never changes the result.",
+        rich_help_panel=HOW,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        rich_help_panel=HOW,
+        help="Any other setting; may be repeated. `vidanon presets show` lists them.",
+    ),
+]
+ProgressOption = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="auto: bars on a terminal, else plain lines.", rich_help_panel=SAY),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=SAY)]
+
+FLAGS = {
+    "render.method": "--method",
+    "detect.threshold": "--threshold",
+    "detect.min_face_px": "--min-face",
+    "detect.detector": "--detector",
+    "output.codec": "--codec",
+    "output.crf": "--crf",
+    "output.audio": "--no-audio",
+    "output.overwrite": "--overwrite",
+    "run.device": "--device",
+    "run.batch_size": "--batch-size",
+}
+"""Which flag sets which setting: what messages and `presets show` call it."""
+
+
+def settings_of(
+    preset: str | None, typed: dict[str, object], assignments: Sequence[str] | None
+) -> tuple[Settings, dict[str, str]]:
+    """The settings and their origins. Args: `typed`, by dotted key; `assignments`, the texts of --set.
+
+    Raises UsageError for an assignment without "=" and SettingsError for what `load` refuses.
+    """
+    overrides: dict[str, object] = {}
+    names = dict(FLAGS)
+    for text in assignments or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {text} is not an assignment", hint="write --set track.pad_seconds=0.8")
+        overrides[key.strip()] = value.strip()
+        names[key.strip()] = "--set"
+    # A flag of its own stands before a --set of the same key.
+    typed = {key: value for key, value in typed.items() if value is not None}
+    for key in typed:
+        names[key] = FLAGS[key]
+    return load(preset, overrides={**overrides, **typed}, names=names)
+
+
+def drop_audio(no_audio: bool | None) -> str | None:
+    """The setting that --no-audio stands for; None where it was not typed."""
+    return "drop" if no_audio else None

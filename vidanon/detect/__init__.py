@@ -1,0 +1,1 @@
+"""Batches of frames in, detections in source px out."""

@@ -1,0 +1,1 @@
+"""Measures of detection, privacy and quality, and the tables they make."""

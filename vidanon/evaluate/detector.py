@@ -1,0 +1,176 @@
+"""How good a detector is on labelled pictures.
+
+In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and a `Detector`. Out: a
+`DetectorReport`: average precision, recall at a given rate of false positives, recall by size, time. Every
+detection the detector returns counts, so give it a low weak threshold.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vidanon import geometry
+from vidanon.detect.base import Detector
+from vidanon.errors import InputError
+from vidanon.types import Detections, FloatArray, ImageArray
+
+SIZES_PX = (0.0, 12.0, 24.0, 48.0, float("inf"))
+"""Edges of the size classes: the longer side of the labelled box."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorReport:
+    """The figures of one detector on one folder."""
+
+    detector: str
+    """its name"""
+    pictures: int
+    """pictures looked at"""
+    faces: int
+    """labelled faces"""
+    ap: float
+    """average precision, 0..1 (area under the interpolated precision-recall curve)"""
+    recall: float
+    """share of the faces found at the threshold below"""
+    threshold: float
+    """lowest score that keeps false positives at or under `false_positives` a picture"""
+    false_positives: float
+    """asked-for rate of false positives a picture"""
+    recall_by_size: tuple[tuple[float, float, float, int], ...]
+    """(from px, to px, recall at that threshold, faces) of each size class"""
+    ms: float
+    """mean wall time a picture"""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Detections of a whole folder, each matched with at most one label."""
+
+    scores: FloatArray
+    """[D]"""
+    hits: FloatArray
+    """[D] 1 = a labelled face no better detection claimed, 0 = a false positive"""
+    sizes: FloatArray
+    """[N] longer side of every label, px"""
+    found_at: FloatArray
+    """[N] score at which the label is found, -1 = never"""
+
+
+def match(found: Sequence[Detections], labels: Sequence[FloatArray], *, iou: float) -> Matches:
+    """Greedy matching, best score first, each label once, as PASCAL VOC does it."""
+    scores, hits, sizes, found_at = [], [], [], []
+    for detections, boxes in zip(found, labels, strict=True):
+        free = np.ones(len(boxes), bool)
+        at = np.full(len(boxes), -1.0)
+        overlaps = geometry.iou(detections.boxes, boxes)
+        for i in np.argsort(-detections.scores, kind="stable"):
+            row = np.where(free, overlaps[i], 0.0) if len(boxes) else np.zeros(1)
+            best = int(row.argmax())
+            hit = bool(row[best] >= iou)
+            if hit:
+                free[best], at[best] = False, detections.scores[i]
+            scores.append(float(detections.scores[i]))
+            hits.append(float(hit))
+        sizes.extend((boxes[:, 2:] - boxes[:, :2]).max(axis=1) if len(boxes) else [])
+        found_at.extend(at)
+    return Matches(*(np.array(v, np.float32) for v in (scores, hits, sizes, found_at)))
+
+
+def average_precision(matches: Matches) -> float:
+    """Area under the precision-recall curve, precision made monotone; 0 without labels or detections."""
+    if not len(matches.sizes) or not len(matches.scores):
+        return 0.0
+    order = np.argsort(-matches.scores, kind="stable")
+    right = np.cumsum(matches.hits[order])
+    precision = right / np.arange(1, len(order) + 1)
+    recall = right / len(matches.sizes)
+    monotone = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * monotone))
+
+
+def threshold_at(matches: Matches, *, pictures: int, false_positives: float) -> float:
+    """The lowest score at which false positives stay at or under `false_positives` a picture (0 if always so)."""
+    wrong = np.sort(matches.scores[matches.hits == 0])[::-1]
+    allowed = int(false_positives * pictures)
+    return float(np.nextafter(wrong[allowed], np.float32(2))) if len(wrong) > allowed else 0.0
+
+
+def evaluate_pictures(
+    images: Sequence[ImageArray],
+    labels: Sequence[FloatArray],
+    detector: Detector,
+    *,
+    iou: float = 0.4,
+    false_positives: float = 0.5,
+) -> DetectorReport:
+    """`evaluate` on pictures that are in memory already."""
+    found, seconds = [], 0.0
+    for image in images:
+        start = time.perf_counter()
+        found += detector.detect([image])
+        seconds += time.perf_counter() - start
+    matches = match(found, labels, iou=iou)
+    threshold = threshold_at(matches, pictures=len(images), false_positives=false_positives)
+    got = matches.found_at >= max(threshold, 0.0)
+    by_size = []
+    for low, high in zip(SIZES_PX[:-1], SIZES_PX[1:], strict=True):
+        among = (matches.sizes >= low) & (matches.sizes < high)
+        by_size.append((low, high, float(got[among].mean()) if among.any() else float("nan"), int(among.sum())))
+    return DetectorReport(
+        detector=detector.name,
+        pictures=len(images),
+        faces=len(matches.sizes),
+        ap=average_precision(matches),
+        recall=float(got.mean()) if len(got) else float("nan"),
+        threshold=threshold,
+        false_positives=false_positives,
+        recall_by_size=tuple(by_size),
+        ms=1000 * seconds / max(len(images), 1),
+    )
+
+
+def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[list[ImageArray], list[FloatArray]]:
+    """(pictures, boxes) of a folder, all of them or the named ones. Raises InputError for what is missing or damaged."""
+    listing = folder / "boxes.json"
+    try:
+        listed = json.loads(listing.read_text(encoding="utf-8"))
+        wanted = sorted(listed) if names is None else names
+        labels = [np.array(listed[name]["boxes"], np.float32).reshape(-1, 4) for name in wanted]
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} has no boxes.json", hint="it maps picture names to {'boxes': [[x0, y0, x1, y1]]}"
+        ) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise InputError(f"{listing} is not a list of boxes: {e!r}", hint="{name: {'boxes': [...]}}") from e
+    images = []
+    for name in wanted:
+        path = folder / name if (folder / name).is_file() else folder / f"{name}.jpg"
+        try:
+            with Image.open(path) as picture:
+                images.append(np.asarray(picture.convert("RGB")))
+        except OSError as e:
+            raise InputError(f"picture {path} of {listing} cannot be read: {e}") from e
+    return images, labels
+
+
+def evaluate(
+    folder: Path,
+    detector: Detector,
+    *,
+    names: Sequence[str] | None = None,
+    iou: float = 0.4,
+    false_positives: float = 0.5,
+) -> DetectorReport:
+    """Measures `detector` on a labelled folder; a hit is an overlap of at least `iou`.
+
+    Raises InputError where `boxes.json` or a picture is missing or damaged.
+    """
+    images, labels = read_labelled(folder, names=names)
+    return evaluate_pictures(images, labels, detector, iou=iou, false_positives=false_positives)

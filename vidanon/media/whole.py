@@ -1,0 +1,77 @@
+"""Is a file all there? Containers write down how long their parts are; a cut-off copy breaks that promise.
+
+In: a path. Out: how many promised bytes are missing. Only the outermost headers are read, so a 100 GB file costs
+a few seeks. Formats that promise nothing (MPEG-TS, GIF, raw streams) count as whole; the decoder judges them.
+
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's RIFF.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+_VITAL_BOXES = frozenset({b"ftyp", b"moov", b"moof", b"mdat"})
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+def missing_bytes(path: Path) -> int:
+    """Bytes that the container's headers promise beyond the end of the file; 0 where nothing is missing.
+
+    Raises OSError where the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        length = os.fstat(stream.fileno()).st_size
+        head = stream.read(12)
+        stream.seek(0)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot"):
+            return _missing_boxes(stream, length)
+        if head[:4] == _EBML:
+            return _missing_segment(stream, length)
+        if head[:4] == b"RIFF":
+            # A RIFF size of 0 or 0xFFFFFFFF is what a streaming writer leaves behind: no promise.
+            promised = int.from_bytes(head[4:8], "little")
+            return max(0, promised + 8 - length) if promised not in (0, 0xFFFFFFFF) else 0
+    return 0
+
+
+def _missing_boxes(stream: BinaryIO, length: int) -> int:
+    position = 0
+    while position + 8 <= length:
+        stream.seek(position)
+        head = stream.read(16)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size == 0:
+            return 0  # "to the end of the file"
+        if size < 8:
+            return 0  # padding or something that is no box: nothing is promised past here
+        if position + size > length:
+            return position + size - length if kind in _VITAL_BOXES else 0
+        position += size
+    return 0
+
+
+def _missing_segment(stream: BinaryIO, length: int) -> int:
+    stream.seek(4)
+    header = _vint(stream)
+    if header is None:
+        return 0
+    stream.seek(header, os.SEEK_CUR)
+    if stream.read(4) != _SEGMENT:
+        return 0
+    size = _vint(stream)
+    return max(0, stream.tell() + size - length) if size is not None else 0
+
+
+def _vint(stream: BinaryIO) -> int | None:
+    """An EBML size, or None for "unknown" (all ones) and for what is no size at all."""
+    first = stream.read(1)
+    if not first or first[0] == 0:
+        return None
+    width = 9 - first[0].bit_length()
+    raw = (first[0] & (0xFF >> width)).to_bytes(1, "big") + stream.read(width - 1)
+    value = int.from_bytes(raw, "big")
+    return None if value == (1 << (7 * width)) - 1 else value

@@ -1,0 +1,1 @@
+"""Networks and weights and nothing else; one idea per file."""

@@ -1,0 +1,148 @@
+"""The generator: a conditional U-Net that paints a face it has never seen.
+
+After DeepPrivacy (Hukkelås et al. 2019, https://arxiv.org/abs/1909.04538) and StyleGAN2 (https://arxiv.org/abs/1912.04958).
+
+In: the aligned crop with the face removed, a map of what was removed, keypoints, and a latent.
+Out: the whole crop with a face. Every resolution has its own RGB input and output ("skips"), so that the net can
+be run, and grown, at any power of two from 8 px to its own resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidanon.models.layers import Conv, Linear, PointMaps, StyledConv, act, down, up
+
+POINT_NAMES = (
+    "nose",
+    "right_eye",
+    "left_eye",
+    "right_ear",
+    "left_ear",
+    "right_shoulder",
+    "left_shoulder",
+    "mouth_right",
+    "mouth_left",
+    "lip_upper_inner",
+    "lip_lower_inner",
+    "right_lid_upper",
+    "right_lid_lower",
+    "left_lid_upper",
+    "left_lid_lower",
+    "right_pupil",
+    "left_pupil",
+)
+"""DeepPrivacy's seven keypoints, then the ten that carry speech, blinks and gaze."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """Size and shape of a generator; travels with its weights."""
+
+    resolution: int = 128
+    """px of the crop's side, a power of two from 8"""
+    latent_dim: int = 128
+    """size of the latent"""
+    width: int = 2048
+    """channels x px is held at this product ..."""
+    max_channels: int = 256
+    """... up to so many channels"""
+    point_names: tuple[str, ...] = POINT_NAMES
+    """which of FACE_POINTS condition the face, in order"""
+
+    def channels(self, size: int) -> int:
+        """Channels at a resolution of `size` px."""
+        return max(8, min(self.max_channels, self.width // size))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a weight file's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GeneratorConfig:
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "point_names": tuple(data["point_names"])})
+
+
+class Generator(nn.Module):
+    """See the module's docstring. `grow` adds levels: a run at 32 px trains the part of the net that 64 px builds on."""
+
+    BASE = 4
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.channels
+        p, latent = len(config.point_names), config.latent_dim
+        self.sizes = [
+            self.BASE << i for i in range((config.resolution // self.BASE).bit_length())
+        ]  # 4, 8 .. resolution
+        self.maps = PointMaps()
+        self.mapping = nn.ModuleList([Linear(latent + p, latent, rate=0.1), Linear(latent, latent, rate=0.1)])
+        keyed = [str(s) for s in self.sizes]
+        self.from_rgb = nn.ModuleDict({k: Conv(4, c(int(k)), 1) for k in keyed})
+        self.enc_points = nn.ModuleDict({k: Conv(p, c(int(k)), 1, bias=False) for k in keyed})
+        self.enc = nn.ModuleDict({k: Conv(c(int(k)), c(int(k) // 2)) for k in keyed[1:]})
+        self.bottom = Conv(c(self.BASE), c(self.BASE))
+        self.dec_points = nn.ModuleDict({k: Conv(p, c(int(k)), 1, bias=False) for k in keyed})
+        self.dec_in = nn.ModuleDict({k: StyledConv(c(max(int(k) // 2, self.BASE)), c(int(k)), latent) for k in keyed})
+        self.dec_out = nn.ModuleDict({k: StyledConv(c(int(k)), c(int(k)), latent) for k in keyed})
+        self.skip = nn.ModuleDict({k: Conv(c(int(k)), c(int(k)), 1) for k in keyed})
+        self.to_rgb = nn.ModuleDict({k: Conv(c(int(k)), 3, 1) for k in keyed})
+
+    def style(self, latent: Tensor, points: Tensor) -> Tensor:
+        """[B, L] of latent [B, L] and the pattern of known points."""
+        known = torch.isfinite(points).all(-1).to(latent.dtype)
+        z = latent * torch.rsqrt(latent.square().mean(1, keepdim=True) + 1e-8).clamp(max=1.0)
+        w = torch.cat([z, known], 1)
+        for layer in self.mapping:
+            w = act(layer(w))
+        return w
+
+    def forward(self, context: Tensor, hidden: Tensor, points: Tensor, latent: Tensor, fade: float = 1.0) -> Tensor:
+        """A crop with a face, [B, 3, S, S] in about [-1, 1].
+
+        context [B, 3, S, S] in [-1, 1], 0 where hidden; hidden [B, 1, S, S], 1 = removed; points [B, P, 2] in 0..1 of
+        the crop, NaN = unknown; latent [B, L], standard normal. S is any of the net's sizes from 8 up; `fade` in 0..1
+        weighs the finest level while the net grows. Raises ValueError on other shapes.
+        """
+        size = context.shape[-1]
+        b = context.shape[0]
+        if size not in self.sizes[1:] or context.shape != (b, 3, size, size) or hidden.shape != (b, 1, size, size):
+            raise ValueError(
+                f"context {tuple(context.shape)} and hidden {tuple(hidden.shape)} do not fit {self.sizes[1:]}"
+            )
+        if points.shape != (b, len(self.config.point_names), 2) or latent.shape != (b, self.config.latent_dim):
+            raise ValueError(f"points {tuple(points.shape)} or latent {tuple(latent.shape)} do not fit the config")
+        sizes = [s for s in self.sizes if s <= size]
+        maps = {s: self.maps(points, s) for s in sizes}
+        w = self.style(latent, points)
+
+        x = torch.cat([context, hidden], 1)
+        feature: Tensor | None = None
+        kept: dict[int, Tensor] = {}
+        for s in reversed(sizes):
+            k = str(s)
+            entry = self.from_rgb[k](x) + self.enc_points[k](maps[s])
+            if feature is not None:
+                entry = (entry + feature * (fade if s == size // 2 else 1.0)) * 0.7071
+            kept[s] = h = act(entry)
+            if s > self.BASE:
+                feature = act(self.enc[k](down(h)))
+                x = down(x)
+
+        h = act(self.bottom(kept[self.BASE]))
+        rgb: Tensor | None = None
+        for s in sizes:
+            k = str(s)
+            h = self.dec_in[k](h, w)
+            h = (h if s == self.BASE else up(h)) + self.skip[k](kept[s]) + self.dec_points[k](maps[s])
+            h = self.dec_out[k](h * 0.577, w)
+            paint = self.to_rgb[k](h) * 0.25
+            rgb = paint if rgb is None else up(rgb) + paint * (fade if s == size else 1.0)
+        assert rgb is not None
+        return rgb

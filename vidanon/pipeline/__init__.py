@@ -1,0 +1,1 @@
+"""Scan, render and run: the rooms put together, with typed progress events."""

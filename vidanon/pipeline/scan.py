@@ -1,0 +1,226 @@
+"""Pass 1: a clip in, a settled plan out. Nothing is painted.
+
+A scan that was stopped goes on where its plan ends: all that is written of a frame follows from that frame and the
+two before it, so the rest comes out as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from vidanon.detect.base import Detector
+from vidanon.detect.factory import build_detector
+from vidanon.detect.landmarks import FaceLandmarker
+from vidanon.errors import PlanError, VidanonError
+from vidanon.media.probe import fingerprint, probe
+from vidanon.media.reader import Frame, Reader
+from vidanon.pipeline.device import limit_threads, pick_device
+from vidanon.pipeline.events import Listener, Note, StageDone, silent
+from vidanon.pipeline.meter import Meter, peak_memory_mib
+from vidanon.pipeline.reports import ScanReport
+from vidanon.plan.store import Plan
+from vidanon.settings import Settings
+from vidanon.track.flow import FlowMeter, Motion
+from vidanon.track.settle import settle_all
+from vidanon.track.shots import picture_change, thumbnail
+from vidanon.types import Detections, FloatArray, ImageArray, ScannedFace, ScannedFrame, VideoInfo
+
+FLOW_SIDE = 480
+"""px of the longer side of the pictures that motion is measured on"""
+NO_BOXES: FloatArray = np.zeros((0, 4), np.float32)
+COMMIT_SECONDS = 5.0
+"""how much work a killed scan loses at most"""
+
+
+def plan_settings(settings: Settings) -> str:
+    """The settings a scan depends on, as the plan keeps them; the start threshold only matters when linking."""
+    detect = msgspec.to_builtins(settings.detect)
+    del detect["threshold"]
+    return msgspec.json.encode({"detect": detect}, order="sorted").decode()
+
+
+def scan(source: Path, plan_path: Path, *, settings: Settings, listen: Listener = silent) -> ScanReport:
+    """Scans and settles a clip into the plan at `plan_path`, or finishes the plan that is there.
+
+    Raises InputError for a clip that cannot be read, PlanError for a plan of another clip or of other detection
+    settings, and what the detector raises. Whatever stops it, the frames scanned so far stay in the plan.
+    """
+    begin = time.monotonic()
+    limit_threads(settings.run.threads)
+    info = probe(source)
+    device = pick_device(settings.run.device)
+    with _open_plan(source, plan_path, info, settings) as plan:
+        resumed_at = plan.header.frames
+        if plan.header.state == "scanning":
+            decoder = _scan_frames(source, plan, info, settings=settings, device=device, listen=listen)
+        else:
+            decoder = "none (the plan was there)"
+            listen(Note(source, f"{plan_path} holds a finished scan of this clip; it is used again"))
+        # linking is cheap and its settings may have changed; a person's edits are applied again
+        _settle(source, plan, settings=settings, listen=listen)
+        detections = next(plan.query("SELECT count(*) FROM faces"))[0]
+        faces = next(plan.query("SELECT count(*) FROM observations"))[0]
+        seconds = time.monotonic() - begin
+        frames = plan.header.frames
+        return ScanReport(
+            source=source,
+            plan=plan_path,
+            frames=frames,
+            resumed_at=resumed_at,
+            detections=detections,
+            tracks=len(plan.tracks()),
+            faces=faces,
+            seconds=seconds,
+            fps=(frames - resumed_at) / max(seconds, 1e-9),
+            device=device,
+            decoder=decoder,
+            peak_memory_mib=peak_memory_mib(),
+        )
+
+
+def _open_plan(source: Path, path: Path, info: VideoInfo, settings: Settings) -> Plan:
+    """The plan that is there, if it fits, or a new one."""
+    mark = fingerprint(source)
+    wanted = plan_settings(settings)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Plan.create(
+            path,
+            source_name=source.name,
+            fingerprint=mark,
+            width=info.width,
+            height=info.height,
+            time_base=info.time_base,
+            settings_json=wanted,
+        )
+    plan = Plan.open(path)
+    try:
+        plan.require_source(mark)
+        _require_settings(plan, wanted)
+    except BaseException:
+        plan.close()
+        raise
+    return plan
+
+
+def _require_settings(plan: Plan, wanted: str) -> None:
+    if plan.header.settings_json != wanted:
+        raise PlanError(
+            f"{plan.path}: this plan was scanned with other detection settings",
+            hint="delete it to scan again, or render from it as it is: vidanon render",
+        )
+
+
+def _scan_frames(
+    source: Path, plan: Plan, info: VideoInfo, *, settings: Settings, device: str, listen: Listener
+) -> str:
+    """Appends all frames the plan lacks; returns what decoded."""
+    detector = build_detector(settings.detect, device=device, threads=settings.run.threads)
+    landmarker = FaceLandmarker.shipped(device)
+    done = plan.header.frames
+    if done:
+        listen(Note(source, f"the scan goes on at frame {done}"))
+    meter = Meter("scan", source, info, listen, done=done)
+    # the last frame's flow needs the frame after it, so each frame is written when the next one has been seen;
+    # a resumed scan looks again at the two frames before the first it lacks
+    start = max(0, done - 2)
+    with Reader(source, start=start) as reader:
+        frames = _scanned(reader, detector, landmarker, batch=settings.run.batch_size)
+        waiting: list[ScannedFrame] = []
+        last_commit = time.monotonic()
+        try:
+            for frame in frames:
+                if frame.index < done:
+                    continue
+                waiting.append(frame)
+                meter.step(frame.index + 1, len(frame.faces))
+                if time.monotonic() - last_commit > COMMIT_SECONDS:
+                    plan.append(waiting)
+                    waiting.clear()
+                    last_commit = time.monotonic()
+        except BaseException:
+            _keep(plan, waiting)
+            raise
+        plan.append(waiting)
+        decoder = f"{reader.report.decoder}, {reader.report.threads} threads"
+    plan.finish_scan()
+    meter.finish()
+    return decoder
+
+
+def _keep(plan: Plan, waiting: list[ScannedFrame]) -> None:
+    """Saves what a stopped scan has; a plan that cannot be written must not hide why it stopped."""
+    try:
+        plan.append(waiting)
+    except VidanonError:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame whose flow to the next one is not known yet."""
+
+    frame: Frame
+    found: Detections
+    points: FloatArray
+    confidence: FloatArray
+    change: float
+    change_skip: float
+
+    def scanned(self, motion: Motion) -> ScannedFrame:
+        """With the flow that the next frame told."""
+        faces = tuple(
+            ScannedFace(self.found.boxes[i], float(self.found.scores[i]), self.points[i], self.confidence[i], flow)
+            for i, flow in enumerate(motion.faces)
+        )
+        return ScannedFrame(self.frame.index, self.frame.pts, faces, self.change, self.change_skip, motion.camera)
+
+
+def _scanned(reader: Reader, detector: Detector, landmarker: FaceLandmarker, *, batch: int) -> Iterator[ScannedFrame]:
+    """Frames as the plan has them, each given out once the next one has told its flow."""
+    flow = FlowMeter(FLOW_SIDE)
+    before: list[ImageArray] = []
+    seen: _Seen | None = None
+    for frames in reader.batches(batch):
+        pictures = [frame.rgb() for frame in frames]
+        for frame, picture, raw in zip(frames, pictures, detector.detect(pictures), strict=True):
+            found = _exact(raw)
+            points, confidence = landmarker.locate(picture, found)
+            small = thumbnail(picture)
+            change = picture_change(before[-1], small) if before else 0.0
+            skip = picture_change(before[-2], small) if len(before) > 1 else 0.0
+            before = [*before[-1:], small]
+            motion = flow.step(picture, seen.found.boxes if seen else NO_BOXES)
+            if seen is not None:
+                yield seen.scanned(motion)
+            seen = _Seen(frame, found, points, confidence, change, skip)
+    if seen is not None:
+        yield seen.scanned(Motion(((0.0, 0.0),) * len(seen.found), (0.0, 0.0)))
+
+
+def _exact(found: Detections) -> Detections:
+    """Coordinates on a grid of 1/64 px, so that the last bits of a network's sum do not reach the plan."""
+    boxes, keypoints = (np.asarray(np.round(a * 64) / 64, np.float32) for a in (found.boxes, found.keypoints))
+    return Detections(boxes, np.asarray(np.round(found.scores, 4), np.float32), keypoints)
+
+
+def _settle(source: Path, plan: Plan, *, settings: Settings, listen: Listener) -> None:
+    begin = time.monotonic()
+    header = plan.header
+    items = settle_all(
+        plan.scanned,
+        width=header.width,
+        height=header.height,
+        time_base=header.time_base,
+        settings=settings.track,
+        detect=settings.detect,
+    )
+    plan.write_tracks(items)
+    faces = next(plan.query("SELECT count(*) FROM observations"))[0]
+    listen(StageDone("settle", source, header.frames, faces, time.monotonic() - begin))

@@ -1,0 +1,285 @@
+"""Reading and writing a plan file.
+
+In come scanned frames and settled tracks, out come the same, streamed: a two-hour clip is never in memory at once.
+The tables are described in `schema`. A plan is used by one thread at a time.
+
+    scanning --append*, finish_scan--> scanned --write_tracks--> settled --set_action, set_identity, write_tracks*-->
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from vidanon.errors import PlanError
+from vidanon.plan import schema
+from vidanon.plan.database import RESCAN, connect, is_cut_short, own_errors, plan_error
+from vidanon.plan.edits import anchor_of, replay
+from vidanon.plan.schema import PLAN_SCHEMA, Edit, Header, State
+from vidanon.types import Action, Observation, ScannedFrame, Track
+
+
+class Plan:
+    """One plan file, open. A context manager; made by `create` or `open`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+        self._header = self._read_header()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        source_name: str,
+        fingerprint: str,
+        width: int,
+        height: int,
+        time_base: Fraction,
+        settings_json: str,
+    ) -> Plan:
+        """A new, empty plan, mode 0600. Raises PlanError if the file exists or its folder cannot be written."""
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            raise PlanError(f"{path}: there is a plan already", hint="open it to resume, or delete it") from None
+        except OSError as e:
+            raise PlanError(f"{path}: the plan cannot be written: {e.strerror}", hint="choose another folder") from e
+        try:
+            db = connect(path, "rw")
+            with own_errors(path):
+                db.executescript(
+                    f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {PLAN_SCHEMA};"
+                    f"BEGIN; {schema.TABLES} COMMIT;"
+                )
+                row = (source_name, fingerprint, width, height, time_base.numerator, time_base.denominator)
+                db.execute("INSERT INTO plan VALUES (1, ?, ?, ?, ?, ?, ?, ?, 'scanning', 0)", (*row, settings_json))
+            return cls(path, db)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def open(cls, path: Path) -> Plan:
+        """A plan that is there. Raises PlanError if it is missing, not a plan, of another schema, or damaged."""
+        if not path.is_file():
+            raise PlanError(f"{path}: no such plan", hint="scan the clip first")
+        db = connect(path, "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro")
+        try:
+            _require_plan(path, db)
+            return cls(path, db)
+        except BaseException:
+            db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; what was appended stays. Closing twice is fine."""
+        self._db.close()
+
+    @property
+    def header(self) -> Header:
+        """What the plan says about itself, as of now."""
+        return self._header
+
+    def require_source(self, fingerprint: str) -> None:
+        """Raises PlanError unless the plan was made of the clip with this fingerprint."""
+        if fingerprint != self._header.fingerprint:
+            name = self._header.source_name
+            raise PlanError(f"{self.path}: this plan was made of another file, {name}", hint=RESCAN)
+
+    def require_settled(self) -> None:
+        """Raises PlanError unless the tracks have been written."""
+        if self._header.state != "settled":
+            raise PlanError(
+                f"{self.path}: the plan is unfinished ({self._header.state}, {self._header.frames} frames)",
+                hint="run the scan to its end",
+            )
+
+    def append(self, frames: Sequence[ScannedFrame]) -> None:
+        """Adds frames in one transaction: all of them or none. Raises PlanError unless they continue the scan."""
+        if self._header.state != "scanning":
+            raise PlanError(f"{self.path}: the scan is complete, no frame can be added", hint=RESCAN)
+        for expected, frame in enumerate(frames, self._header.frames):
+            if frame.index != expected:
+                raise PlanError(
+                    f"{self.path}: frame {frame.index} does not continue the scan, frame {expected} is next",
+                    hint="resume at the frame the header names",
+                )
+            schema.finite("change and camera", frame.index, frame.change, frame.change_skip, *frame.camera)
+        rows = [schema.face_row(frame.index, face) for frame in frames for face in frame.faces]
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
+                ((f.index, f.pts, f.change, f.change_skip, *map(float, f.camera)) for f in frames),
+            )
+            self._db.executemany(schema.INSERT_FACE, rows)
+            self._db.execute("UPDATE plan SET frames = frames + ?", (len(frames),))
+
+    def finish_scan(self) -> None:
+        """Says that the clip has no more frames. Raises PlanError if that has been said before."""
+        if self._header.state != "scanning":
+            raise PlanError(f"{self.path}: the scan was finished before", hint=RESCAN)
+        with self._transaction():
+            self._db.execute("UPDATE plan SET state = 'scanned'")
+
+    def scanned(self, start: int = 0) -> Iterator[ScannedFrame]:
+        """What the scan wrote, from frame `start` on, streamed in order."""
+        faces = self._query(schema.SELECT_FACES, start)
+        face = next(faces, None)
+        for index, pts, change, skip, x, y in self._query("SELECT * FROM frames WHERE idx >= ? ORDER BY idx", start):
+            found = []
+            while face is not None and face[0] == index:
+                with own_errors(self.path):
+                    found.append(schema.face_of(face))
+                face = next(faces, None)
+            yield ScannedFrame(index, pts, tuple(found), change, skip, (x, y))
+
+    def frame_times(self) -> Iterator[tuple[int, int]]:
+        """(index, pts) of every scanned frame, in order."""
+        rows = self._query("SELECT idx, pts FROM frames ORDER BY idx")
+        yield from cast("Iterator[tuple[int, int]]", rows)
+
+    def write_tracks(self, items: Iterable[tuple[Track, Sequence[Observation]]]) -> None:
+        """Replaces all tracks and observations in one transaction and applies the edits again.
+
+        A long track may come in pieces: the same number again, continuing where its last piece ended. Raises
+        PlanError if the scan is unfinished, ValueError if a track's observations leave out a frame: a hole would be
+        a naked face.
+        """
+        if self._header.state == "scanning":
+            raise PlanError(f"{self.path}: the scan is unfinished", hint="run the scan to its end")
+        with self._transaction():
+            self._db.execute("DELETE FROM observations")
+            self._db.execute("DELETE FROM tracks")
+            # Rows come track by track, the index runs frame by frame: building it once at the end is faster.
+            self._db.execute("DROP INDEX observations_by_frame")
+            for track, observations in items:
+                self._write_track(track, observations)
+            self._db.execute("CREATE UNIQUE INDEX observations_by_frame ON observations (frame, track)")
+            replay(self._db)
+            self._db.execute("UPDATE plan SET state = 'settled'")
+
+    def _write_track(self, track: Track, observations: Sequence[Observation]) -> None:
+        for expected, item in enumerate(observations, track.first):
+            if item.track != track.number or item.frame != expected:
+                raise ValueError(
+                    f"track {track.number} wants frame {expected}, got track {item.track}, frame {item.frame}"
+                )
+        if not 0 <= track.first <= track.last < self._header.frames or track.last != observations[-1].frame:
+            raise ValueError(
+                f"track {track.number} says frames {track.first} to {track.last}, has {len(observations)} "
+                f"observations, in a clip of {self._header.frames} frames"
+            )
+        known = self._db.execute("SELECT last FROM tracks WHERE number = ?", (track.number,)).fetchone()
+        if known is None:
+            row = (track.number, track.first, track.last, track.identity, track.action)
+            self._db.execute("INSERT INTO tracks VALUES (?, ?, ?, ?, ?)", row)
+        elif known[0] + 1 == track.first:
+            self._db.execute("UPDATE tracks SET last = ? WHERE number = ?", (track.last, track.number))
+        else:
+            raise ValueError(f"track {track.number} ended at frame {known[0]}, its next piece begins at {track.first}")
+        self._db.executemany(schema.INSERT_OBSERVATION, map(schema.observation_row, observations))
+
+    def tracks(self) -> list[Track]:
+        """All tracks, by number."""
+        return [Track(*row) for row in self._query("SELECT * FROM tracks ORDER BY number")]
+
+    def observations(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, list[Observation]]]:
+        """(frame, its observations by track) for start <= frame < stop, streamed; frames without one are left out."""
+        rows = self._query(schema.SELECT_OBSERVATIONS, start, self._header.frames if stop is None else stop)
+        group: list[Observation] = []
+        for row in rows:
+            with own_errors(self.path):
+                item = schema.observation_of(row)
+            if group and group[0].frame != item.frame:
+                yield group[0].frame, group
+                group = []
+            group.append(item)
+        if group:
+            yield group[0].frame, group
+
+    def set_action(self, track: int, action: Action) -> None:
+        """Decides what the renderer does with a track. Raises PlanError if there is no such track."""
+        self._edit(track, "action", action)
+
+    def set_identity(self, track: int, name: str) -> None:
+        """Decides whose face a track gets: two tracks with one name get one. Raises PlanError as `set_action`."""
+        if not name.strip():
+            raise PlanError(f"{self.path}: an identity wants a name", hint="give one that is not empty")
+        self._edit(track, "identity", name)
+
+    def _edit(self, track: int, kind: str, value: str) -> None:
+        self.require_settled()
+        with self._transaction():
+            anchor = anchor_of(self._db, track)
+            if anchor is None:
+                raise PlanError(f"{self.path}: there is no track {track}", hint="plan show lists them")
+            self._db.execute(schema.SET[kind], (value, track))
+            self._db.execute(
+                "INSERT INTO edits (track, kind, value, applied, first, last, anchor, x0, y0, x1, y1) "
+                "VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+                (track, kind, value, *anchor),
+            )
+
+    def edits(self) -> list[Edit]:
+        """What a person decided, in order."""
+        rows = self._query("SELECT track, kind, value, applied FROM edits ORDER BY id")
+        return [Edit(track, kind, value, bool(applied)) for track, kind, value, applied in rows]
+
+    def query(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Rows of a reading statement over the tables of `schema`. Raises PlanError if the file is damaged."""
+        return self._query(sql, *values)
+
+    def _query(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        with own_errors(self.path):
+            yield from self._db.execute(sql, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with own_errors(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with own_errors(self.path):
+                self._db.execute("COMMIT")
+        except BaseException as e:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(e, sqlite3.Error):
+                raise plan_error(self.path, e) from e
+            raise
+        self._header = self._read_header()
+
+    def _read_header(self) -> Header:
+        row = next(self._query("SELECT * FROM plan"), None)
+        last = next(self._query("SELECT max(idx) FROM frames"), (None,))[0]
+        if row is None or (-1 if last is None else last) + 1 != row[9]:
+            raise PlanError(f"{self.path}: the plan is damaged, frames are missing", hint=RESCAN)
+        _, name, fingerprint, width, height, num, den, settings, state, frames = row
+        base = Fraction(num, den)
+        return Header(PLAN_SCHEMA, name, fingerprint, width, height, base, settings, cast("State", state), frames)
+
+
+def _require_plan(path: Path, db: sqlite3.Connection) -> None:
+    with own_errors(path):
+        kind = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    if kind != schema.APPLICATION_ID:
+        raise PlanError(f"{path}: not a plan", hint="a plan is made by scanning a clip")
+    if version != PLAN_SCHEMA:
+        raise PlanError(f"{path}: plan schema {version}, this vidanon reads {PLAN_SCHEMA}", hint=RESCAN)
+    if is_cut_short(path):
+        raise PlanError(f"{path}: the plan is damaged, its end is missing", hint=RESCAN)

@@ -1,0 +1,117 @@
+"""From a painted crop to a patch of the picture: colour fitted to the surroundings, warped back, grain put on.
+
+In: the generator's crop, what it was shown, and the face's masks. Out: R'G'B' pixels for a window. Blind: of the
+source only pixels outside core and guard band have any influence, and they only set a smooth offset and a grain size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vidanon.geometry import Array, invert
+from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, warp
+from vidanon.types import FloatArray, Region
+
+RING = 0.14
+"""Width of the band around the hidden area whose colours are fitted, in sides of the crop."""
+
+LARGEST_OFFSET = 0.25
+"""No residual counts for more: what differs more than that is another thing, not another light."""
+
+NEAR, FAR = 1 / 14, 1 / 5
+"""Widths (sigma) of the two Gaussians that carry the residual inwards, in sides of the crop."""
+
+SEAM = 1 / 20
+"""Width of the passage from painted to seen pixels, in sides of the crop: the net learns to continue the picture
+only so far outside the hidden area."""
+
+GRAIN = (0.004, 0.03)
+"""Noise below the first is not worth imitating (1/255), above the second it is texture."""
+
+
+def match_colour(
+    painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], *, surroundings: FloatArray | None = None
+) -> FloatArray:
+    """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's, passing over into it.
+
+    Returns 0..1. `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards
+    by normalized convolution with a narrow Gaussian, resting on a wide one, resting on the ring's mean. Where nothing
+    of the crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
+    """
+    side = len(painted)
+    if not visible.any():
+        shift = 0.0 if surroundings is None else surroundings - painted.mean(axis=(0, 1))
+        return _clipped(painted + shift)
+    away = cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    weight = np.where(visible, np.exp(-away / np.float32(RING * side / 2)), np.float32(0))
+    residual = np.clip(context - painted, -LARGEST_OFFSET, LARGEST_OFFSET) * weight[..., None]
+    small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
+    num = np.asarray(cv2.resize(residual, (small, small), interpolation=cv2.INTER_AREA), np.float32)
+    den = np.asarray(cv2.resize(weight, (small, small), interpolation=cv2.INTER_AREA), np.float32)[..., None]
+    offset = num.sum(axis=(0, 1)) / max(float(den.sum()), 1e-6)
+    for sigma, trust in ((FAR, 0.01), (NEAR, 0.02)):
+        offset = (_spread(num, sigma * small) + trust * offset) / (_spread(den, sigma * small) + trust)
+    full = cv2.resize(np.asarray(offset, np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    t = np.clip(away / np.float32(SEAM * side), 0, 1)[..., None]
+    fitted = painted + full
+    return _clipped(fitted + (context - fitted) * (t * t * (3 - 2 * t)))
+
+
+def _clipped(colour: ArrayLike) -> FloatArray:
+    return np.asarray(np.clip(colour, 0, 1), np.float32)
+
+
+def _spread(plane: FloatArray, sigma: float) -> FloatArray:
+    blurred = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32).reshape(plane.shape)
+
+
+def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:
+    """The crop [S, S, 3] warped to the pixels [h, w, 3] of `window`, 0..1; beyond the crop its edge is repeated."""
+    side = len(painted)
+    back: Array = invert(crop_matrix(pose, side))
+    back[:, 2] -= (window.x0, window.y0)
+    if CROP_SCALE * pose.size < side:
+        border = side // 2
+        wide = cv2.copyMakeBorder(painted, border, border, border, border, cv2.BORDER_REPLICATE)
+        colour, weight = warp(
+            np.asarray(wide, np.float32), back, (window.width, window.height), origin=(-border, -border)
+        )
+        if (weight < 0.5).any():  # a corner further out than the border reaches
+            colour[weight < 0.5] = painted.mean(axis=(0, 1))
+        return _clipped(colour)
+    back[:, 2] += back[:, :2] @ np.array([0.5, 0.5]) - 0.5  # OpenCV puts pixel centres at integers
+    size = (window.width, window.height)
+    large = cv2.warpAffine(painted, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return _clipped(large)
+
+
+def grain_of(rgb: FloatArray, hidden: NDArray[np.bool_]) -> float:
+    """Standard deviation of the noise in the pixels [h, w, 3] of a window that are not hidden; 0 if too few.
+
+    From the second differences of luma (Immerkaer 1996), by their lower quartile, so that texture hardly counts.
+    """
+    seen = (~hidden).astype(np.uint8)
+    luma = cv2.copyTo(rgb, seen) @ np.array([0.299, 0.587, 0.114], np.float32)
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    inside = cv2.erode(seen, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    values = np.abs(cv2.filter2D(luma, -1, kernel)[inside.astype(np.bool_)])
+    if len(values) < 64:
+        return 0.0
+    values = values[:: math.ceil(len(values) / 20_000)]
+    return float(np.quantile(values, 0.25)) / (0.3186 * 6)
+
+
+def add_grain(rgb: FloatArray, sigma: float, *, seed: int) -> FloatArray:
+    """The pixels [h, w, 3] with grey noise of `sigma` on them, about a px and a half wide as video noise is."""
+    if not sigma >= GRAIN[0]:
+        return rgb
+    noise = np.random.Generator(np.random.SFC64(seed)).standard_normal(rgb.shape[:2], dtype=np.float32)
+    noise = np.asarray(cv2.GaussianBlur(noise, (3, 3), 0.6), np.float32)
+    noise *= min(sigma, GRAIN[1]) / 0.51  # what that filter leaves of a deviation of 1
+    grainy = rgb + noise[..., None]
+    return np.asarray(np.clip(grainy, 0, 1, out=grainy), np.float32)

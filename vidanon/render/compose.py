@@ -1,0 +1,236 @@
+"""The renderer: settled faces and their pixels in, patches that cover them out.
+
+Fail closed: whatever goes wrong with a face, it comes back covered by the fallback and says so, or RenderError is
+raised and there is no output. Blind: with methods gan and solid no pixel of any face's core or guard band has
+influence on a patch. Results depend on the job alone, not on the jobs it is rendered with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidanon.errors import RenderError
+from vidanon.geometry import Array, apply
+from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
+from vidanon.render.blend import add_grain, grain_of, match_colour, place
+from vidanon.render.cover import colour_around, cover
+from vidanon.render.identity import latent, seed
+from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
+from vidanon.settings import RenderSettings
+from vidanon.types import FloatArray, Method, Observation, Patch, Region
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidanon.render.generate import FacePainter, PaintRequest
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+HALF_SEEN = 0.5
+"""A pixel of the crop with less of its weight from visible source pixels is hidden."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceJob:
+    """One face of one frame, to be covered."""
+
+    observation: Observation
+    """the face"""
+    identity: str
+    """whose latent it gets: Track.identity"""
+    rgb: FloatArray
+    """[h, w, 3] R'G'B' 0..1, the pixels of `region`"""
+    region: Region
+    """what FaceRenderer.region gave for it, or more"""
+    width: int
+    """px of the whole upright picture"""
+    height: int
+    """px of the whole upright picture"""
+    others: Sequence[Observation] = ()
+    """the other faces of the frame that are to be covered"""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedFace:
+    """A covered face."""
+
+    patch: Patch
+    """what to paste"""
+    method: Method
+    """how it was really covered"""
+    fallback: bool
+    """whether that is not what was asked for"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A job with its geometry worked out."""
+
+    job: FaceJob
+    region: Region
+    rgb: FloatArray
+    pose: FacePose
+    mask: FaceMask
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What of a job the generator is shown."""
+
+    request: PaintRequest
+    context: FloatArray
+    visible: NDArray[np.bool_]
+
+
+class FaceRenderer:
+    """Covers faces by the settings' method; keeps nothing between calls but the latents."""
+
+    def __init__(
+        self,
+        settings: RenderSettings,
+        key: bytes,
+        device: torch.device | str = "cpu",
+        painter: FacePainter | None = None,
+    ) -> None:
+        """`painter` default: the weights that ship, loaded only if the method is gan (may raise WeightsError)."""
+        self.settings = settings
+        self._key = key
+        self._latents: dict[str, FloatArray] = {}
+        self._painter = painter
+        if painter is None and settings.method == "gan":
+            from vidanon.render.generate import FacePainter
+
+            self._painter = FacePainter.shipped(device)
+
+    def region(self, observation: Observation, width: int, height: int) -> Region | None:
+        """The pixels of a width x height picture that rendering the face wants; None if it is not in the picture.
+
+        Raises RenderError if the face has no place: its box is no number.
+        """
+        s = self.settings
+        try:
+            pose = face_pose(observation.box, observation.points)
+        except ValueError as e:
+            raise _unplaced(observation, e) from e
+        return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin)
+
+    def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
+        """A patch for each job, in order. Raises RenderError if one cannot be covered in any way."""
+        prepared = [self._guarded(job) for job in jobs]
+        painted: list[Patch | None] = [None] * len(jobs)
+        if self.settings.method == "gan":
+            painted = self._paint(prepared)
+        faces = []
+        for p, patch in zip(prepared, painted, strict=True):
+            if patch is not None:
+                faces.append(RenderedFace(patch, "gan", fallback=False))
+            else:
+                faces.append(self._cover(p))
+        return faces
+
+    def _guarded(self, job: FaceJob) -> _Prepared:
+        try:
+            return self._prepare(job)
+        except Exception as e:
+            raise _unplaced(job.observation, e) from e
+
+    def _prepare(self, job: FaceJob) -> _Prepared:
+        o, s = job.observation, self.settings
+        if job.rgb.shape != (job.region.height, job.region.width, 3):
+            raise ValueError(f"pixels {job.rgb.shape} do not fit a region of {job.region.height} x {job.region.width}")
+        pose = face_pose(o.box, o.points)
+        wanted = self.region(o, job.width, job.height) or Region(
+            job.region.x0, job.region.y0, job.region.x0 + 1, job.region.y0 + 1
+        )
+        r = job.region
+        if wanted.x0 < r.x0 or wanted.y0 < r.y0 or wanted.x1 > r.x1 or wanted.y1 > r.y1:
+            raise ValueError(f"the face wants the pixels {wanted}, the job has {r}")
+        outlines = [outline for other in job.others if (outline := self._near(other, wanted)) is not None]
+        mask = face_mask(pose, o.points, wanted, margin=s.mask_margin, feather=s.feather, others=outlines)
+        return _Prepared(job, wanted, job.rgb[slices(wanted, r)], pose, mask)
+
+    def _near(self, other: Observation, region: Region) -> Array | None:
+        """The outline of another face, None if it is nowhere near."""
+        pose, margin = face_pose(other.box, other.points), self.settings.mask_margin
+        reach = pose.size * math.sqrt(2) * max(1.0, 0.5 + margin) + 8
+        if not (region.x0 - reach < pose.cx < region.x1 + reach and region.y0 - reach < pose.cy < region.y1 + reach):
+            return None
+        return outline_px(pose, other.points, margin=margin)
+
+    def _paint(self, prepared: Sequence[_Prepared]) -> list[Patch | None]:
+        """Patches by the generator, None for faces it failed on."""
+        shown = [_attempt(self._show, p) for p in prepared]
+        asked = [i for i, s in enumerate(shown) if s is not None]
+        assert self._painter is not None
+        try:
+            crops = self._painter.paint([s.request for s in shown if s is not None])
+        except Exception:  # noqa: BLE001 - no face may stay: the fallback covers all of them
+            crops = [None] * len(asked)
+        patches: list[Patch | None] = [None] * len(prepared)
+        for i, crop in zip(asked, crops, strict=True):
+            s = shown[i]
+            if crop is not None and s is not None:
+                patches[i] = _attempt(self._finish, prepared[i], s, crop)
+        return patches
+
+    def _show(self, p: _Prepared) -> _Shown:
+        from vidanon.render.generate import PaintRequest
+
+        assert self._painter is not None
+        side = self._painter.resolution
+        matrix = crop_matrix(p.pose, side)
+        colour, weight = warp(p.rgb, matrix, side, valid=~p.mask.hidden, origin=(p.region.x0, p.region.y0))
+        visible = weight >= HALF_SEEN
+        points = (apply(matrix, p.job.observation.points) / side).astype(np.float32)
+        z = self._latent(p.job.identity, self._painter.latent_dim)
+        return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
+
+    def _finish(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Patch | None:
+        surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
+        fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
+        window = painted_window(p.mask.alpha, p.region)
+        rgb = place(fitted, p.pose, window)
+        if CROP_SCALE * p.pose.size >= len(crop):  # a shrunken crop is as crisp as the picture, an enlarged one is not
+            number = f"grain {p.job.observation.frame} {p.job.observation.track}"
+            rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
+        return Patch(window, rgb, p.mask.alpha[slices(window, p.region)].copy()) if np.isfinite(rgb).all() else None
+
+    def _cover(self, p: _Prepared) -> RenderedFace:
+        method, fallback = self.settings.method, self.settings.method == "gan"
+        if method == "gan":
+            method = self.settings.fallback
+        try:
+            patch = cover(method, p.rgb, p.mask, p.region, mosaic_cells=self.settings.mosaic_cells)
+        except Exception as e:
+            raise RenderError(
+                f"{_where(p.job.observation)}: the face could not be covered by {method}: {e}",
+                hint="try --method solid",
+            ) from e
+        return RenderedFace(patch, method, fallback)
+
+    def _latent(self, identity: str, dim: int) -> FloatArray:
+        if identity not in self._latents:
+            self._latents[identity] = latent(self._key, identity, dim, truncation=self.settings.truncation)
+        return self._latents[identity]
+
+
+def _attempt(step: Callable[[Unpack[Ts]], T | None], *args: *Ts) -> T | None:
+    try:
+        return step(*args)
+    except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the fallback covers it
+        return None
+
+
+def _unplaced(observation: Observation, error: Exception) -> RenderError:
+    return RenderError(f"{_where(observation)}: the face cannot be placed: {error}", hint="correct or remove its box")
+
+
+def _where(observation: Observation) -> str:
+    return f"frame {observation.frame}, track {observation.track}"

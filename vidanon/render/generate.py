@@ -1,0 +1,106 @@
+"""The network's side of painting: crops in, crops with a new face out, the same bits whatever they are grouped with.
+
+In: `PaintRequest`s. Out: one crop each, or None for a face the network failed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vidanon.errors import WeightsError
+from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.weights import load_weights
+from vidanon.types import FACE_POINT_INDEX, FloatArray
+
+FIXED_BATCH = 8
+"""Faces in one call on a GPU, where kernels are chosen by shape; fewer are padded with blanks.
+
+On a CPU it is 1: a matrix product's rows may be summed in another order by their place in the batch, padding costs
+whole faces, and a larger batch is hardly quicker.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PaintRequest:
+    """What the network is shown of one face."""
+
+    context: FloatArray
+    """[S, S, 3] R'G'B' 0..1 of the upright crop; hidden pixels are ignored"""
+    hidden: NDArray[np.bool_]
+    """[S, S] where the face was"""
+    points: FloatArray
+    """[30, 2] in the order of FACE_POINTS, in 0..1 of the crop, NaN = unknown"""
+    latent: FloatArray
+    """[latent_dim]"""
+
+
+class FacePainter:
+    """A generator on a device, ready to paint."""
+
+    def __init__(self, generator: nn.Module, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self.generator = generator.to(self.device).eval().requires_grad_(requires_grad=False)
+        config = generator.config
+        self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
+        self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
+        self._rows = [FACE_POINT_INDEX[name] for name in config.point_names]  # type: ignore[union-attr]
+        self.batch = 1 if self.device.type == "cpu" else FIXED_BATCH
+
+    @classmethod
+    def shipped(cls, device: torch.device | str) -> FacePainter:
+        """The painter with the weights that ship. Raises WeightsError if they are missing or damaged."""
+        state, config = load_weights("generator")
+        try:
+            generator = Generator(GeneratorConfig.from_dict(config))
+            generator.load_state_dict(state)
+        except (RuntimeError, TypeError, KeyError) as e:
+            raise WeightsError(f"the generator's weights do not fit it: {e}", hint="reinstall vidanon") from e
+        return cls(generator, device)
+
+    def paint(self, requests: Sequence[PaintRequest]) -> list[FloatArray | None]:
+        """A crop [S, S, 3] R'G'B' 0..1 for each request, None where the network raised or gave no number.
+
+        Each result depends on its own request alone, bit for bit.
+        """
+        painted: list[FloatArray | None] = []
+        for start in range(0, len(requests), self.batch):
+            group = requests[start : start + self.batch]
+            try:
+                painted += self._call(group)
+            except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
+                painted += [self._alone(request) for request in group]
+        return painted
+
+    def _alone(self, request: PaintRequest) -> FloatArray | None:
+        try:
+            return self._call([request])[0]
+        except Exception:  # noqa: BLE001 - as above
+            return None
+
+    def _call(self, group: Sequence[PaintRequest]) -> list[FloatArray | None]:
+        side, blanks = self.resolution, self.batch - len(group)
+        hidden = np.stack([r.hidden for r in group] + [np.ones((side, side), np.bool_)] * blanks)[:, None]
+        context = np.stack([r.context for r in group] + [np.zeros((side, side, 3), np.float32)] * blanks)
+        context = np.where(hidden, np.float32(0), context.transpose(0, 3, 1, 2) * 2 - 1)
+        unknown = np.full((len(self._rows), 2), np.nan, np.float32)
+        points = np.stack([r.points[self._rows] for r in group] + [unknown] * blanks)
+        latents = np.stack([r.latent for r in group] + [np.zeros(self.latent_dim, np.float32)] * blanks)
+        flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), flags:
+            out = self.generator(*(self._tensor(a) for a in (context, hidden, points, latents)))
+            crops = out.float().permute(0, 2, 3, 1).cpu().numpy()
+        if crops.shape != context.transpose(0, 2, 3, 1).shape:
+            raise ValueError(f"the generator gave {crops.shape}")
+        return [
+            np.clip(crop * np.float32(0.5) + np.float32(0.5), 0, 1) if np.isfinite(crop).all() else None
+            for crop in crops[: len(group)]
+        ]
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)

@@ -1,0 +1,163 @@
+"""Which pixels of a picture are face: the hard core, its soft edge, and what the generator may not see.
+
+In: a `FacePose` and keypoints. Out: masks over a picture window or over the upright crop, drawn from one and the
+same convex outline, so that training and rendering hide the same thing. Nothing here looks at a pixel.
+
+The outline is the convex hull of two superellipses (exponent 4), one along the picture's axes and one along the
+face's, which each hold the box's own ellipse plus the margin, and of the known facial points, the brows raised to
+the hairline, grown by the margin. The whole box lies inside at every roll and with every margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vidanon.geometry import Array
+from vidanon.render.align import CROP_SCALE, POINT_LIMIT, FacePose
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, Region
+
+GUARD_PX = 4
+"""Source px around the core that are hidden too: as far as bicubic chroma interpolation of 4:2:0 carries a sample."""
+
+HAIRLINE = 0.28
+"""From brows to hairline, in face sizes (the lower end for adults is about a quarter of the face's height)."""
+
+_CORNER = 2**0.25 * 1.01
+"""Half-axis over half-side of the exponent-4 superellipse that just holds a rectangle, and 1 % for the polygon."""
+
+_CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
+_ANGLE = 2 * np.pi * np.arange(256) / 256
+_UNIT = np.stack([f(_ANGLE) for f in (np.cos, np.sin)], axis=1)
+_SUPERELLIPSE = np.sign(_UNIT) * np.sqrt(np.abs(_UNIT))
+_FACIAL = np.array([i for i, n in enumerate(FACE_POINTS) if not n.endswith(("_ear", "_shoulder"))])
+_BROWS = np.array([FACE_POINT_INDEX[n] for n in FACE_POINTS if "_brow_" in n])
+_SUBPIXEL_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FaceMask:
+    """The masks of one face over one window [h, w]."""
+
+    core: NDArray[np.bool_]
+    """the face: always wholly replaced"""
+    alpha: FloatArray
+    """1 on the core, falling smoothly to 0 outside it"""
+    hidden: NDArray[np.bool_]
+    """core, guard band, and the same of the other faces: what neither generator nor colour statistics may read"""
+
+
+def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
+    """Convex outline [N, 2] of the mask in the face's own frame: origin at its centre, upright, 1 = pose.size.
+
+    `points` [30, 2] are px in the order of FACE_POINTS, NaN = unknown; `margin` is in face sizes.
+    """
+    c, s = math.cos(pose.roll), math.sin(pose.roll)
+    turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
+    parts = [_SUPERELLIPSE * _half_axes(pose.box_w, pose.box_h, margin) @ turn]
+    if abs(pose.roll) > 1e-9:
+        along = math.hypot(pose.box_w * c, pose.box_h * s), math.hypot(pose.box_w * s, pose.box_h * c)
+        parts.append(_SUPERELLIPSE * _half_axes(*along, margin))
+    p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
+    facial = np.concatenate([p[_FACIAL], p[_BROWS] - (0, HAIRLINE)])
+    with np.errstate(invalid="ignore"):
+        facial = facial[np.hypot(facial[:, 0], facial[:, 1]) <= 1.2]  # drops unknown points and strays
+    if len(facial):
+        grown = (facial[:, None] + margin * np.stack([_CIRCLE.real, _CIRCLE.imag], 1)).reshape(-1, 2)
+        parts.append(np.clip(grown, -POINT_LIMIT, POINT_LIMIT))
+    hull = cv2.convexHull(np.concatenate(parts).astype(np.float32))
+    return np.asarray(hull, np.float64).reshape(-1, 2)
+
+
+def _half_axes(width: float, height: float, margin: float) -> tuple[float, float]:
+    return max(width / 2 + margin, _CORNER * width / 2), max(height / 2 + margin, _CORNER * height / 2)
+
+
+def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float) -> FloatArray:
+    """Core mask [crop_px, crop_px] over the crop of `crop_matrix`: 1 = face, 0 = not.
+
+    What the renderer hides is GUARD_PX of the source more: with a face of n px that is `margin + GUARD_PX / n`.
+    """
+    outline = (unit_outline(pose, points, margin=margin) / CROP_SCALE + 0.5) * crop_px
+    return _fill(outline, crop_px, crop_px).astype(np.float32)
+
+
+def outline_px(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
+    """The outline of `unit_outline` [N, 2] in px of the picture."""
+    c, s = math.cos(pose.roll), math.sin(pose.roll)
+    back = np.array([[c, s], [-s, c]])
+    outline: Array = unit_outline(pose, points, margin=margin) * pose.size @ back + (pose.cx, pose.cy)
+    return outline
+
+
+def core_mask(outline: Array, region: Region) -> NDArray[np.bool_]:
+    """Pixels [h, w] of a window that an outline [N, 2] in picture px touches."""
+    return _fill(outline - (region.x0, region.y0), region.width, region.height).astype(np.bool_)
+
+
+def _fill(outline: Array, width: int, height: int) -> NDArray[np.uint8]:
+    """1 inside a convex outline and on the pixels its edge runs through; pixel centres at half-integers."""
+    canvas = np.zeros((height, width), np.uint8)
+    fixed = np.round((outline - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    cv2.fillConvexPoly(canvas, fixed, 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    return canvas
+
+
+def face_mask(
+    pose: FacePose,
+    points: ArrayLike,
+    region: Region,
+    *,
+    margin: float,
+    feather: float,
+    others: Sequence[Array] = (),
+) -> FaceMask:
+    """Masks of a face over a window; `margin` and `feather` in face sizes, `others` the outlines of other faces."""
+    core = core_mask(outline_px(pose, points, margin=margin), region)
+    away = _distance(core)
+    # the first pixel outside lies at distance 1, so a feather of 0 is a hard edge
+    t = np.clip(away / np.float32(1 + feather * pose.size), 0, 1)
+    alpha: FloatArray = 1 - t * t * (3 - 2 * t)
+    hidden = away <= GUARD_PX
+    # drawn with a border, as a core beyond the window may have its guard band inside
+    g = GUARD_PX
+    wide = Region(region.x0 - g, region.y0 - g, region.x1 + g, region.y1 + g)
+    other = np.zeros((wide.height, wide.width), np.bool_)
+    for outline in others:
+        other |= core_mask(outline, wide)
+    if other.any():
+        hidden |= _distance(other)[g:-g, g:-g] <= GUARD_PX
+    return FaceMask(core, alpha, hidden)
+
+
+def painted_window(alpha: FloatArray, region: Region) -> Region:
+    """The part of a window that alpha [h, w] touches, with one px of zeros around it; its first pixel if none."""
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    if not len(rows):
+        return Region(region.x0, region.y0, region.x0 + 1, region.y0 + 1)
+    return Region(
+        region.x0 + max(0, int(columns[0]) - 1),
+        region.y0 + max(0, int(rows[0]) - 1),
+        region.x0 + min(region.width, int(columns[-1]) + 2),
+        region.y0 + min(region.height, int(rows[-1]) + 2),
+    )
+
+
+def slices(part: Region, whole: Region) -> tuple[slice, slice]:
+    """Index of `part` in an array over `whole`, which must hold it."""
+    return (
+        slice(part.y0 - whole.y0, part.y1 - whole.y0),
+        slice(part.x0 - whole.x0, part.x1 - whole.x0),
+    )
+
+
+def _distance(core: NDArray[np.bool_]) -> FloatArray:
+    """Px from each pixel to the nearest one of the core (0 on it); up to 2 % too short, never too long."""
+    if not core.any():
+        return np.full(core.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~core).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)

@@ -1,0 +1,259 @@
+"""Detections of one clip, joined into tracks: one per person and shot.
+
+In come scanned frames in order, out come raw tracks as they end. Memory holds the tracks that are alive, the longest of
+them two minutes of it (longer ones come in pieces). Association in two stages after ByteTrack (Zhang et al. 2022,
+https://arxiv.org/abs/2110.06864): strong detections first, then weak ones, which continue a track but never start one.
+
+What is guaranteed: every strong detection ends in exactly one track (unless `min_detections` drops tracks), and no
+track crosses a cut.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vidanon.geometry import iou
+from vidanon.settings import DetectSettings, TrackSettings
+from vidanon.track.live import IMPOSSIBLE, Array, LiveTrack, RawPoint, fit
+from vidanon.track.shots import mark_cuts
+from vidanon.types import ScannedFace, ScannedFrame
+
+UNMATCHED = 1.2
+"""cost of leaving a track without a detection, in the first round: a doubtful match must not displace a good one"""
+WEAK_IOU = 0.3
+"""least overlap of a weak detection with the place a track is expected"""
+WEAK_SECONDS = 0.5
+"""how long a track may have been unseen for a weak detection to continue it"""
+BEHIND_IOU = 0.4
+"""least overlap of an earlier weak detection with a track's first, for it to be the same face"""
+BEHIND_HOLE_SECONDS = 0.15
+"""longest hole between such earlier weak detections"""
+DISTURBED = 0.7
+"""part of the cut threshold above which a change makes optical flow worthless"""
+PIECE_SECONDS = 120.0
+"""length of the pieces a long track comes in"""
+CONTEXT_SECONDS = 3.0
+"""how much of its neighbours a piece carries, so that smoothing does not see where it was cut"""
+TICK = 1e-6
+"""seconds by which times may differ and be the same"""
+
+
+@dataclass(frozen=True, slots=True)
+class RawTrack:
+    """A track, or a piece of one, as linked: detections only, gaps open."""
+
+    number: int
+    """from 1, in order of appearance"""
+    points: tuple[RawPoint, ...]
+    """its detections by frame; a piece's reach a little into its neighbours"""
+    shot_start: int
+    """frame index of the shot's first frame"""
+    shot_stop: int
+    """frame index behind the shot's last frame, or behind the last frame that can matter to this track"""
+    first: int
+    """frame index of the first frame this piece is responsible for"""
+    last: int
+    """frame index of the last frame this piece is responsible for, inclusive"""
+    begins: bool
+    """whether the track begins here"""
+    ends: bool
+    """whether the track ends here"""
+
+
+def link(
+    frames: Iterable[ScannedFrame], *, time_base: Fraction, settings: TrackSettings, detect: DetectSettings
+) -> Iterator[RawTrack]:
+    """Tracks of a clip, each when it has ended; pieces of one track in order."""
+    linker = _Linker(time_base, settings, detect)
+    for frame, cut in mark_cuts(frames, settings.cut_threshold):
+        yield from linker.step(frame, cut=cut)
+    yield from linker.finish()
+
+
+def trusted(frame: ScannedFrame, threshold: float) -> bool:
+    """Whether optical flow from the frame before to this one means anything: not in a flash, not across a cut."""
+    return frame.change < DISTURBED * threshold
+
+
+class _Linker:
+    def __init__(self, time_base: Fraction, settings: TrackSettings, detect: DetectSettings) -> None:
+        self.time_base = float(time_base)
+        self.settings = settings
+        self.threshold = detect.threshold
+        self.live: list[LiveTrack] = []
+        self.weak: deque[tuple[int, float, int, list[ScannedFace]]] = deque()
+        self.camera = np.zeros(2)
+        self.pan: Array = np.zeros(2)
+        self.shot_start = 0
+        self.frames = 0
+        self.tracks = 0
+
+    def step(self, frame: ScannedFrame, *, cut: bool) -> Iterator[RawTrack]:
+        """Takes in one frame; yields what ended before it."""
+        now = frame.pts * self.time_base
+        if cut:
+            yield from self.close(frame.index)
+            self.weak.clear()
+            self.shot_start = frame.index
+        self.frames = frame.index + 1
+        flow_trusted = trusted(frame, self.settings.cut_threshold)
+        if flow_trusted:
+            self.camera = self.camera + self.pan
+        self.pan = np.array(frame.camera)
+        strong = [f for f in frame.faces if f.score >= self.threshold]
+        weak = [f for f in frame.faces if f.score < self.threshold]
+        yield from self.retire(now)
+        left, weak = self.associate(frame, now, strong, weak, flow_trusted=flow_trusted)
+        for face in left:
+            self.begin(frame, now, face)
+        self.weak.append((frame.index, now, frame.pts, weak))
+        while self.weak[0][1] < now - self.settings.max_gap_seconds:
+            self.weak.popleft()
+        yield from self.pieces(now)
+
+    def finish(self) -> Iterator[RawTrack]:
+        """Yields what is still alive at the clip's end."""
+        yield from self.close(self.frames)
+
+    def associate(
+        self,
+        frame: ScannedFrame,
+        now: float,
+        strong: list[ScannedFace],
+        weak: list[ScannedFace],
+        *,
+        flow_trusted: bool,
+    ) -> tuple[list[ScannedFace], list[ScannedFace]]:
+        """Continues tracks; returns the strong and the weak detections no track wanted."""
+        tracks = [t for t in self.live if self.awaited(t, frame.index, now)]
+        for faces, source in ((strong, "detected"), (weak, "weak")):
+            if not tracks or not faces:
+                continue
+            how = fit(
+                tracks,
+                faces,
+                frame=frame.index,
+                seconds=now,
+                camera=self.camera,
+                pan=self.pan,
+                flow_trusted=flow_trusted,
+                min_iou=self.settings.min_iou,
+            )
+            cost = how.cost
+            if source == "weak":
+                fresh = np.array([t.frame == frame.index - 1 or now - t.seconds <= WEAK_SECONDS for t in tracks])
+                good = (how.overlap >= max(WEAK_IOU, self.settings.min_iou)) & fresh[:, None]
+                cost = np.where(good, cost, IMPOSSIBLE)
+            pairs = _assign(cost)
+            for i, k in pairs:
+                point = RawPoint(frame.index, frame.pts, faces[k], "weak" if source == "weak" else "detected")
+                self.extend(tracks[i], point, now)
+            taken_tracks, taken_faces = {i for i, _ in pairs}, {k for _, k in pairs}
+            tracks = [t for i, t in enumerate(tracks) if i not in taken_tracks]
+            rest = [f for k, f in enumerate(faces) if k not in taken_faces]
+            if source == "weak":
+                weak = rest
+            else:
+                strong = rest
+        return strong, weak
+
+    def awaited(self, track: LiveTrack, frame: int, now: float) -> bool:
+        """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late."""
+        return track.frame == frame - 1 or now - track.seconds <= self.settings.max_gap_seconds + TICK
+
+    def extend(self, track: LiveTrack, point: RawPoint, now: float) -> None:
+        """Adds a detection; a track gets its number when it has enough of them."""
+        track.add(point, seconds=now, camera=self.camera)
+        if track.number is None and track.strong >= self.settings.min_detections:
+            self.tracks += 1
+            track.number = self.tracks
+
+    def begin(self, frame: ScannedFrame, now: float, face: ScannedFace) -> None:
+        """A new track; weak detections that lead up to it become its beginning."""
+        track = LiveTrack(self.shot_start, first=frame.index)
+        self.extend(track, RawPoint(frame.index, frame.pts, face, "detected"), now)
+        track.rewind(self.lead_up(frame.index, now, face))
+        self.live.append(track)
+
+    def lead_up(self, frame: int, now: float, face: ScannedFace) -> list[RawPoint]:
+        """Weak detections of the frames before that flow into a face, by frame; they are taken out of memory."""
+        found: list[RawPoint] = []
+        box, next_frame, next_seconds = np.asarray(face.box, np.float64), frame, now
+        for index, seconds, pts, faces in reversed(self.weak):
+            if next_seconds - seconds > BEHIND_HOLE_SECONDS and next_frame != index + 1:
+                break
+            if not faces:
+                continue
+            moved = np.array([f.box + np.tile(f.flow, 2) for f in faces])
+            overlaps = np.maximum(iou(moved, box), iou(np.array([f.box for f in faces]), box))[:, 0]
+            best = int(overlaps.argmax())
+            if overlaps[best] >= BEHIND_IOU:
+                earlier = faces.pop(best)
+                found.append(RawPoint(index, pts, earlier, "weak"))
+                box, next_frame, next_seconds = np.asarray(earlier.box, np.float64), index, seconds
+        return found[::-1]
+
+    def retire(self, now: float) -> Iterator[RawTrack]:
+        """Yields tracks that can neither go on nor be padded any further."""
+        patience = max(self.settings.max_gap_seconds, self.settings.pad_seconds) + 2 * TICK
+        for track in self.live:
+            if now - track.seconds > patience and track.frame < self.frames - 2:
+                yield from self.emit(track, self.frames)
+        self.live = [t for t in self.live if now - t.seconds <= patience or t.frame >= self.frames - 2]
+
+    def close(self, stop: int) -> Iterator[RawTrack]:
+        """Ends every track before frame `stop`."""
+        for track in self.live:
+            yield from self.emit(track, stop)
+        self.live = []
+
+    def emit(self, track: LiveTrack, stop: int) -> Iterator[RawTrack]:
+        if track.number is not None:
+            points, begins = tuple(track.points), not track.emitted
+            last = points[-1].frame
+            yield RawTrack(track.number, points, track.shot_start, stop, track.first, last, begins, ends=True)
+
+    def pieces(self, now: float) -> Iterator[RawTrack]:
+        """Yields what of the long tracks can be settled already."""
+        for track in self.live:
+            begin = track.points[0].pts * self.time_base + (CONTEXT_SECONDS if track.emitted else 0)
+            if now - begin < PIECE_SECONDS + 2 * CONTEXT_SECONDS or track.number is None:
+                continue
+            times = np.array([p.pts for p in track.points]) * self.time_base
+            cut = int(np.searchsorted(times, begin + PIECE_SECONDS))
+            if cut >= len(times):
+                continue
+            last = track.points[cut].frame - 1
+            points, begins = tuple(track.points), not track.emitted
+            yield RawTrack(track.number, points, track.shot_start, self.frames, track.first, last, begins, ends=False)
+            keep = min(int(np.searchsorted(times, times[cut] - CONTEXT_SECONDS)), max(cut - 2, 0))
+            track.points = track.points[keep:]
+            track.first, track.emitted = last + 1, True
+
+
+def _assign(cost: Array) -> list[tuple[int, int]]:
+    """Pairs (track, detection) of least total cost, none impossible.
+
+    The first round may leave a track alone at a price, so that one good match beats two bad ones; the second gives what
+    is left to whoever can take it.
+    """
+    pairs: list[tuple[int, int]] = []
+    n, m = cost.shape
+    alone = np.full((n, n), UNMATCHED)
+    for i, k in zip(*linear_sum_assignment(np.hstack([cost, alone])), strict=True):
+        if k < m and cost[i, k] < IMPOSSIBLE:
+            pairs.append((int(i), int(k)))
+    rest = cost.copy()
+    rest[[i for i, _ in pairs]] = IMPOSSIBLE
+    rest[:, [k for _, k in pairs]] = IMPOSSIBLE
+    if (rest < IMPOSSIBLE).any():
+        pairs += [
+            (int(i), int(k)) for i, k in zip(*linear_sum_assignment(rest), strict=True) if rest[i, k] < IMPOSSIBLE
+        ]
+    return pairs

@@ -1,0 +1,107 @@
+"""The path of one face's box through a shot: from detections with gaps and jitter to a smooth box in every frame.
+
+Boxes are handled as (cx, cy, log w, log h), so that a size can neither vanish nor turn negative.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from vidanon.geometry import area, centre_size, from_centre_size
+from vidanon.track.smooth import smooth
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+SURE_IOU = 0.75
+"""least overlap of a settled box with the detection it stands for; below it, the detection wins"""
+FINE = 3.0
+"""how much narrower the window is where a face moves too fast for the wide one"""
+LAG = (0.03, 0.1)
+"""distance between the wide and the narrow path, in face sizes, from which and at which the narrow one is taken"""
+LONER = 0.6
+"""distance from the line between its neighbours, in face sizes, that makes a detection an outlier"""
+LONER_SECONDS = 0.4
+"""outliers are looked for only between neighbours this close"""
+
+
+def logs(boxes: Array) -> Array:
+    """(cx, cy, log w, log h) [N, 4] of xyxy boxes [N, 4]; sides below 1/100 px count as that."""
+    c = centre_size(boxes)
+    return np.hstack([c[:, :2], np.log(np.maximum(c[:, 2:], 0.01))])
+
+
+def unlogs(path: Array) -> Array:
+    """xyxy boxes [N, 4] of (cx, cy, log w, log h) [N, 4]."""
+    return from_centre_size(np.hstack([path[:, :2], np.exp(path[:, 2:])]))
+
+
+def loners(times: Array, path: Array) -> Mask:
+    """Which detections [K, 4] at `times` [K] lie far off the line between neighbours that agree; never an end."""
+    out = np.zeros(len(times), bool)
+    if len(times) < 3:
+        return out
+    before, here, after = path[:-2], path[1:-1], path[2:]
+    span = times[2:] - times[:-2]
+    part = ((times[1:-1] - times[:-2]) / span)[:, None]
+    off = _distance(here, before + part * (after - before), before)
+    # Alternating between two places, or a single step, is motion; one frame elsewhere and back again is a mistake.
+    out[1:-1] = (off > LONER) & (_distance(after, before, before) < LONER / 2) & (span <= LONER_SECONDS)
+    # Two outliers side by side would vouch for each other's neighbours being wrong.
+    out[1:] &= ~out[:-1]
+    return out
+
+
+def _distance(a: Array, b: Array, size_of: Array) -> Array:
+    """Distance of two paths in face sizes: of centres, or difference of log sizes, whichever is larger."""
+    size = np.exp(size_of[:, 2:].mean(axis=1))
+    centre = np.linalg.norm(a[:, :2] - b[:, :2], axis=1) / size
+    return np.asarray(np.maximum(centre, np.abs(a[:, 2:] - b[:, 2:]).max(axis=1)), np.float64)
+
+
+def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Array) -> Array:
+    """The path [N, 4] at `times` [N] from detections [K, 4] at indices `seen` [K]: PCHIP, relative to the camera.
+
+    The first and the last time must have been seen. Fritsch and Butland 1984, https://doi.org/10.1137/0905021: monotone
+    between detections, so a gap never swings wider than its ends.
+    """
+    if len(seen) == 1:
+        return np.repeat(path, len(times), axis=0)
+    steady = path.copy()
+    steady[:, :2] -= camera[seen]
+    out = np.asarray(PchipInterpolator(times[seen], steady, axis=0)(times), np.float64)
+    out[:, :2] += camera
+    return out
+
+
+def settled(times: Array, path: Array, weights: Array, sigma: float) -> Array:
+    """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that."""
+    wide, narrow = smooth(times, path, weights, sigma), smooth(times, path, weights, sigma / FINE)
+    need = np.clip((_distance(wide, narrow, narrow) - LAG[0]) / (LAG[1] - LAG[0]), 0, 1)
+    # The change from one to the other is spread out, or it would be a jump itself.
+    eased = smooth(times, need[:, None], np.ones(len(times)), sigma)[:, 0]
+    share = np.clip(np.maximum(need, eased), 0, 1)[:, None]
+    return wide + share * (narrow - wide)
+
+
+def cover(boxes: Array, detected: Array, *, loner: Mask) -> Array:
+    """Settled boxes [K, 4], moved as little as needed towards the detections [K, 4] they must cover.
+
+    Where a detection is an outlier, both places are covered: it may be the face after all.
+    """
+    out = boxes.copy()
+    wrong = _paired_iou(out, detected) < SURE_IOU
+    union = np.hstack([np.minimum(boxes[:, :2], detected[:, :2]), np.maximum(boxes[:, 2:], detected[:, 2:])])
+    out[wrong & loner] = union[wrong & loner]
+    wrong &= ~loner
+    for part in (0.25, 0.5, 0.75, 1.0):
+        out[wrong] = boxes[wrong] + part * (detected[wrong] - boxes[wrong])
+        wrong &= _paired_iou(out, detected) < SURE_IOU
+    return out
+
+
+def _paired_iou(a: Array, b: Array) -> Array:
+    inter = area(np.hstack([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])]))
+    return np.asarray(inter / np.maximum(area(a) + area(b) - inter, 1e-9), np.float64)

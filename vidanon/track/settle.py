@@ -1,0 +1,196 @@
+"""A raw track made whole: gaps filled, jitter smoothed away, both ends extended.
+
+In comes a track of detections, out comes one observation for every frame from its first to its last. What is
+guaranteed: no frame in between is left out, no strong detection is left uncovered (the settled box overlaps it by
+`path.SURE_IOU` or contains it), and nothing reaches across a cut or past the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidanon.settings import DetectSettings, TrackSettings
+from vidanon.track import path
+from vidanon.track.link import TICK, RawTrack, link, trusted
+from vidanon.track.pad import extend
+from vidanon.track.smooth import smooth
+from vidanon.types import N_FACE_POINTS, FloatArray, Observation, ScannedFrame, Source, Track
+
+Array = NDArray[np.float64]
+
+FWHM = 2.355
+"""width of a Gaussian at half its height, in sigmas"""
+POINTS_FINE = 4.0
+"""how much narrower the window is for keypoints: lips and lids move faster than heads"""
+TRUST: dict[Source, float] = {"detected": 1.0, "weak": 0.5, "interpolated": 0.3}
+"""how much a frame's box counts in smoothing"""
+GUESSED = 0.05
+"""how much a keypoint counts that was not seen in its frame; also the least for one that was"""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What settling needs to know of the clip; the sequences may grow while it is read."""
+
+    width: int
+    """px of the upright picture"""
+    height: int
+    """px of the upright picture"""
+    time_base: Fraction
+    """seconds of one pts unit"""
+    pts: Sequence[int]
+    """of every frame"""
+    camera: Sequence[tuple[float, float]]
+    """position of the camera's path at every frame, px: the sum of the camera flows before it"""
+
+
+def settle_all(
+    frames: Callable[[], Iterable[ScannedFrame]],
+    *,
+    width: int,
+    height: int,
+    time_base: Fraction,
+    settings: TrackSettings,
+    detect: DetectSettings,
+) -> Iterator[tuple[Track, list[Observation]]]:
+    """Links and settles a clip; `frames` begins reading it, such as a plan's `scanned`.
+
+    Tracks come as they end. One longer than two minutes comes in pieces, the same number again, each continuing where
+    the last one ended; a plan joins them.
+    """
+    pts: list[int] = []
+    camera: list[tuple[float, float]] = []
+
+    def watched() -> Iterator[ScannedFrame]:
+        x, y, pan, ahead = 0.0, 0.0, (0.0, 0.0), (0.0, 0.0)
+        for frame in frames():
+            # Across a flash the flow is noise, and the camera's last known motion is the better guess.
+            pan = ahead if trusted(frame, settings.cut_threshold) else pan
+            x, y = x + pan[0], y + pan[1]
+            pts.append(frame.pts)
+            camera.append((x, y))
+            ahead = frame.camera
+            yield frame
+
+    clip = Clip(width, height, time_base, pts, camera)
+    for raw in link(watched(), time_base=time_base, settings=settings, detect=detect):
+        yield settle(raw, clip=clip, settings=settings)
+
+
+def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Track, list[Observation]]:
+    """One track, or a piece of one, as it will be painted. Its identity is named after its number."""
+    start, stop = track.points[0].frame, track.points[-1].frame + 1
+    times = np.array([p - clip.pts[start] for p in clip.pts[start:stop]], np.float64) * float(clip.time_base)
+    if (np.diff(times) <= 0).any():
+        # Frames shown at the same moment would have no speed; a nanosecond apart they do no harm.
+        times = np.maximum.accumulate(times) + 1e-9 * np.arange(len(times))
+    seen = np.array([p.frame for p in track.points], np.intp) - start
+    raw = path.logs(np.array([p.face.box for p in track.points], np.float64))
+    strong = np.array([p.source == "detected" for p in track.points])
+    loner = path.loners(times[seen], raw)
+
+    sources: list[Source] = ["interpolated"] * len(times)
+    for i, point, odd in zip(seen, track.points, loner, strict=True):
+        sources[i] = point.source if point.source == "detected" or not odd else "interpolated"
+    weights = np.array([TRUST[s] for s in sources])
+    weights[seen[loner]] = TRUST["interpolated"]
+    sigma = settings.smooth_seconds / FWHM
+    full = path.fill(times, seen[~loner], raw[~loner], np.array(clip.camera[start:stop], np.float64))
+    boxes = path.unlogs(path.settled(times, full, weights, sigma))
+    must = strong | ~loner
+    boxes[seen[must]] = path.cover(boxes[seen[must]], path.unlogs(raw[must]), loner=loner[must])
+
+    boxes32 = boxes.astype(np.float32)
+    points = _points(track, times, boxes, loner=loner, sigma=sigma / POINTS_FINE)
+    scores = _scores(track, seen, len(times))
+    made = [
+        Observation(start + i, track.number, boxes32[i], points[i], float(scores[i]), sources[i])
+        for i in range(track.first - start, track.last + 1 - start)
+    ]
+    if track.begins:
+        frames = range(start - 1, track.shot_start - 1, -1)
+        ahead = _within(clip, start, frames, settings.pad_seconds)
+        flow = _flow_speed(track, clip, backwards=True)
+        more = extend(-times[::-1], boxes[::-1], ahead, flow=flow, width=clip.width, height=clip.height)
+        made[:0] = _padded(frames, more, made[0])[::-1]
+    if track.ends:
+        frames = range(stop, min(track.shot_stop, len(clip.pts)))
+        ahead = _within(clip, stop - 1, frames, settings.pad_seconds)
+        flow = _flow_speed(track, clip, backwards=False)
+        more = extend(times, boxes, ahead, flow=flow, width=clip.width, height=clip.height)
+        made += _padded(frames, more, made[-1])
+    name = f"track-{track.number}"
+    return Track(track.number, made[0].frame, made[-1].frame, name, "anonymize"), made
+
+
+def _points(track: RawTrack, times: Array, boxes: Array, *, loner: NDArray[np.bool_], sigma: float) -> FloatArray:
+    """Keypoints [N, 30, 2] px: relative to the settled box, holes filled from the frames around, lightly smoothed."""
+    centre, size = _frame_of(boxes)
+    seen = np.array([p.frame for p in track.points], np.intp) - track.points[0].frame
+    marks = np.array([p.face.points for p in track.points], np.float64)
+    known = np.isfinite(marks).all(axis=2) & ~loner[:, None]
+    marks = (marks - centre[seen, None]) / size[seen, None, None]
+    trust = np.clip(np.array([p.face.confidence for p in track.points], np.float64), GUESSED, 1)
+    out = np.full((len(times), N_FACE_POINTS, 2), np.nan)
+    for j in np.flatnonzero(known.any(axis=0)):
+        have = seen[known[:, j]]
+        values = marks[known[:, j], j]
+        filled = np.column_stack([np.interp(times, times[have], values[:, axis]) for axis in (0, 1)])
+        weights = np.full(len(times), GUESSED)
+        weights[have] = trust[known[:, j], j]
+        out[:, j] = smooth(times, filled, weights, sigma)
+    return (out * size[:, None, None] + centre[:, None]).astype(np.float32)
+
+
+def _frame_of(boxes: Array) -> tuple[Array, Array]:
+    """Centres [N, 2] and sizes [N] of boxes: what keypoints are relative to."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.01)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, np.sqrt(sides[:, 0] * sides[:, 1])
+
+
+def _scores(track: RawTrack, seen: NDArray[np.intp], n: int) -> Array:
+    """Scores [n]: of the detection, in gaps of the weaker neighbour."""
+    own = np.array([p.face.score for p in track.points])
+    after = np.minimum(np.searchsorted(seen, np.arange(n)), len(seen) - 1)
+    before = np.searchsorted(seen, np.arange(n), side="right") - 1
+    return np.asarray(np.minimum(own[before], own[after]), np.float64)
+
+
+def _within(clip: Clip, edge: int, frames: range, seconds: float) -> Array:
+    """How far, in seconds, the first of `frames` lie from frame `edge`, as long as that is at most `seconds`."""
+    out = []
+    for frame in frames:
+        distance = abs(float((clip.pts[frame] - clip.pts[edge]) * clip.time_base))
+        if distance > seconds + TICK:
+            break
+        out.append(distance)
+    return np.array(out)
+
+
+def _flow_speed(track: RawTrack, clip: Clip, *, backwards: bool) -> tuple[float, float]:
+    """px a second by optical flow at a track's end, away from the track; 0 where there is no next frame."""
+    point = track.points[0 if backwards else -1]
+    if point.frame + 1 >= len(clip.pts):
+        return (0.0, 0.0)
+    seconds = float((clip.pts[point.frame + 1] - clip.pts[point.frame]) * clip.time_base)
+    if seconds <= 0:
+        return (0.0, 0.0)
+    sign = -1 if backwards else 1
+    return (sign * point.face.flow[0] / seconds, sign * point.face.flow[1] / seconds)
+
+
+def _padded(frames: range, boxes: Sequence[Array], end: Observation) -> list[Observation]:
+    """Observations of the padded boxes, their keypoints moving with them."""
+    (centre,), (size,) = _frame_of(end.box[None].astype(np.float64))
+    out = []
+    for frame, box in zip(frames, boxes, strict=False):
+        (new_centre,), (new_size,) = _frame_of(box[None])
+        points = (end.points - centre) / size * new_size + new_centre
+        settled = (box.astype(np.float32), points.astype(np.float32))
+        out.append(Observation(frame, end.track, *settled, end.score, "padded"))
+    return out

@@ -1,0 +1,1 @@
+"""Making our own weights: data, losses, loops, run folders."""

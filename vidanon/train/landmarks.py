@@ -1,0 +1,206 @@
+"""Training the landmarker on labelled faces, with the damage that video does to them.
+
+In: a labelled face set (train/faces.py). Out: a run folder, a checkpoint that resumes, EMA weights with their record.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidanon.models.landmarks import Landmarker, LandmarkerConfig
+from vidanon.models.weights import save_weights
+from vidanon.train.faces import CropBatch, CropSampler, load_faces
+from vidanon.train.runs import (
+    EMA,
+    RunFolder,
+    check_budget,
+    load_checkpoint,
+    pack,
+    pack_optimizer,
+    unpack,
+    unpack_optimizer,
+)
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
+
+FINE = ("lip_upper_inner", "lip_lower_inner", "right_lid_upper", "right_lid_lower", "left_lid_upper", "left_lid_lower")
+"""Speech and blinks hang on these few pixels, so they weigh more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarksTraining:
+    """Everything that decides a run."""
+
+    data: Path
+    """folder of the face set"""
+    run: Path
+    """run folder, made if missing"""
+    images: int = 200_000
+    """images shown"""
+    minutes: float | None = None
+    """stop after so many minutes even if `images` are not reached"""
+    batch: int = 32
+    """images a step"""
+    rate: float = 1.5e-3
+    """peak learning rate; falls to nil along a cosine"""
+    device: str = "cpu"
+    """"cpu" or "cuda\""""
+    threads: int = 0
+    """CPU threads, 0 = all"""
+    seed: int = 0
+    """of everything random"""
+    resume: Path | None = None
+    """a run's checkpoint.safetensors to go on from"""
+    limit: int | None = None
+    """use only so many faces (for tests)"""
+    publish: Path | None = None
+    """folder to write the EMA weights and manifest record to at the end"""
+
+
+def damage(image: Tensor, random: torch.Generator) -> Tensor:
+    """[B, 3, S, S] with low resolution and occluders in some of them: masks, hands, microphones are blobs to a net."""
+    b, _, size, _ = image.shape
+
+    def uniform(low: float, high: float) -> Tensor:
+        return (torch.rand(b, 1, 1, 1, generator=random) * (high - low) + low).to(image.device)
+
+    for factor, chance in ((2, 0.2), (4, 0.12)):
+        coarse = F.interpolate(F.avg_pool2d(image, factor), size=(size, size), mode="bilinear", align_corners=False)
+        image = torch.where(uniform(0, 1) < chance, coarse, image)
+    axis = (torch.arange(size, device=image.device) + 0.5) / size
+    y, x = axis[None, None, :, None], axis[None, None, None, :]
+    blob = ((x - uniform(0.1, 0.9)) / uniform(0.05, 0.3)) ** 4 + (
+        (y - uniform(0.1, 1.0)) / uniform(0.05, 0.25)
+    ) ** 4 < 1
+    colour = (torch.rand(b, 3, 1, 1, generator=random) * 2 - 1).to(image.device)
+    return torch.where(blob & (uniform(0, 1) < 0.25), colour, image)
+
+
+def loss_of(points: Tensor, spread: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Laplace negative log-likelihood over the known points; all in crop units."""
+    known = torch.isfinite(truth).all(-1)
+    error = torch.where(known[..., None], points - torch.nan_to_num(truth), 0.0).abs().sum(-1)
+    nll = error / spread + 2 * torch.log(spread)
+    return (nll * known * weight).sum() / (known * weight).sum()
+
+
+@torch.inference_mode()
+def measure(network: Landmarker, sampler: CropSampler, count: int) -> dict[str, float]:
+    """On fixed crops: mean error of the facial points in inter-ocular distances, correlation of the openings."""
+    sampler.generator.manual_seed(11)
+    errors, openings = [], []
+    index = FACE_POINT_INDEX
+    for start in range(0, count, 50):
+        rows = torch.arange(start, min(start + 50, count), device=sampler.device)
+        crops = sampler.batch(rows, network.config.size, scale=network.config.scale, jitter=1.0, photometric=False)
+        points, _ = network(crops.image)
+        truth = crops.points
+        eyes = (truth[:, index["left_eye"]] - truth[:, index["right_eye"]]).norm(dim=-1, keepdim=True)
+        facial = [i for i, n in enumerate(FACE_POINTS) if not n.endswith(("ear", "shoulder"))]
+        errors.append(((points - truth)[:, facial].norm(dim=-1) / eyes).mean(1))
+        pair = []
+        for p in (points, truth):
+            mouth = (p[:, index["lip_lower_inner"]] - p[:, index["lip_upper_inner"]]).norm(dim=-1)
+            lids = sum(
+                (p[:, index[f"{s}_lid_lower"]] - p[:, index[f"{s}_lid_upper"]]).norm(dim=-1) for s in ("left", "right")
+            )
+            pair.append(torch.stack([mouth, lids / 2], 1) / eyes)
+        openings.append(torch.stack(pair))
+    both = torch.cat(openings, 1)
+    correlation = [torch.corrcoef(both[:, :, i])[0, 1].item() for i in range(2)]
+    return {"error": torch.cat(errors).mean().item(), "mouth_corr": correlation[0], "lids_corr": correlation[1]}
+
+
+def train(options: LandmarksTraining) -> Path:
+    """Runs the training and returns the path of its last checkpoint."""
+    check_budget(minutes=options.minutes, steps=options.images)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    device = torch.device(options.device)
+    config = LandmarkerConfig()
+    network = Landmarker(config).to(device).to(memory_format=torch.channels_last)
+    ema = EMA(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
+    images = 0
+    random = torch.Generator().manual_seed(options.seed)
+    if options.resume is not None:
+        tensors, numbers = load_checkpoint(options.resume)
+        network.load_state_dict(unpack("net", tensors))
+        ema.network.load_state_dict(unpack("ema", tensors))
+        unpack_optimizer("opt", tensors, optimizer)
+        random.set_state(tensors["random"])
+        images = int(numbers["images"])
+    sampler = CropSampler(
+        load_faces(options.data, px=128, split="train", limit=options.limit), device=device, seed=images
+    )
+    held_out = load_faces(options.data, px=128, split="val", limit=options.limit)
+    weight = torch.ones(len(FACE_POINTS), device=device)
+    weight[[FACE_POINT_INDEX[n] for n in FINE]] = 2.0
+    start = last = time.monotonic()
+
+    with RunFolder(options.run, options) as run:
+
+        def checkpoint() -> tuple[Path, dict[str, float]]:
+            score = measure(ema.network, CropSampler(held_out, device=device, seed=11), len(held_out))
+            run.log(images=images, **{k: round(v, 4) for k, v in score.items()})
+            tensors = {
+                **pack("net", network.state_dict()),
+                **pack("ema", ema.network.state_dict()),
+                **pack_optimizer("opt", optimizer),
+                "random": random.get_state(),
+            }
+            return run.save("checkpoint", tensors, {"images": images}), score
+
+        try:
+            while images < options.images:
+                done = images / options.images
+                if options.minutes is not None:
+                    done = max(done, (time.monotonic() - start) / (options.minutes * 60))
+                if done >= 1:
+                    break
+                for group in optimizer.param_groups:
+                    group["lr"] = options.rate * min(1.0, images / 3000 + 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+                crops: CropBatch = sampler.batch(
+                    sampler.draw(options.batch), config.size, scale=config.scale, jitter=2.2
+                )
+                points, spread = network(damage(crops.image, random))
+                loss = loss_of(points, spread, crops.points, weight)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimizer.step()
+                images += options.batch
+                ema.update(network, decay=min(0.998, images / (images + 20 * options.batch)))
+                if time.monotonic() - last > 60:
+                    run.log(images=images, loss=round(loss.item(), 4))
+                    checkpoint()
+                    last = time.monotonic()
+        finally:
+            path, score = checkpoint()
+        if options.publish is not None:
+            record = {
+                "licence": "Apache-2.0",
+                "data": "the training split of the generator's faces (see generator), labels of a face-mesh model",
+                "run": {"images": images, "device": options.device, "seed": options.seed},
+                "measured": {
+                    "val_mean_error_interocular": round(score["error"], 4),
+                    "val_mouth_opening_correlation": round(score["mouth_corr"], 3),
+                    "val_eyelid_opening_correlation": round(score["lids_corr"], 3),
+                },
+            }
+            save_weights(
+                "landmarks",
+                ema.network.state_dict(),
+                config=config.to_dict(),
+                record=record,
+                folder=options.publish,
+                dtype=torch.float16,
+            )
+    return path

@@ -1,0 +1,77 @@
+"""Losses of the generator's training, each a few lines with its source."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Non-saturating logistic loss (Goodfellow et al. 2014) of logits [B] each."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """The other side of it."""
+    return F.softplus(-fake).mean()
+
+
+def r1(logits: Tensor, image: Tensor) -> Tensor:
+    """Squared gradient of the logits by the real image (Mescheder et al. 2018, https://arxiv.org/abs/1801.04406)."""
+    (gradient,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def low_frequency(painted: Tensor, image: Tensor, hidden: Tensor, *, cells: int = 8) -> Tensor:
+    """L1 of cell means over the hidden part: right light and colour, with identity left free."""
+    kernel = max(1, image.shape[-1] // cells)
+    weight = F.avg_pool2d(hidden, kernel)
+    difference = F.avg_pool2d((painted - image) * hidden, kernel).abs()
+    return difference.sum() / (weight.sum() * image.shape[1] + 1e-6)
+
+
+def seam(painted: Tensor, image: Tensor, hidden: Tensor, outside: Tensor) -> Tensor:
+    """L1 over the visible ring next to the mask: what is painted must continue what is there."""
+    size = image.shape[-1]
+    reach = max(1, size // 16)
+    ring = F.max_pool2d(hidden, 2 * reach + 1, 1, reach) * (1 - hidden) * (1 - outside)
+    return ((painted - image).abs() * ring).sum() / (ring.sum() * image.shape[1] + 1e-6)
+
+
+def diversity(painted: Tensor, hidden: Tensor, *, limit: float) -> Tensor:
+    """Minus the distance between the two halves of a batch (same crop, two latents), up to `limit`.
+
+    After mode-seeking GANs (Mao et al. 2019, https://arxiv.org/abs/1903.05628). Low-passed, so that noise does not pay.
+    """
+    one, two = F.avg_pool2d(painted * hidden, 2).chunk(2)
+    share = hidden.chunk(2)[0].mean((1, 2, 3)).clamp(min=1e-3)
+    distance = (one - two).abs().mean((1, 2, 3)) / share
+    return -distance.clamp(max=limit).mean()
+
+
+def augment(image: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+    """Differentiable brightness, contrast, saturation and cut-out for what the discriminator sees.
+
+    DiffAugment (Zhao et al. 2020, https://arxiv.org/abs/2006.10738), each applied with probability `strength`.
+    """
+    if strength <= 0:
+        return image
+    b, _, h, w = image.shape
+
+    def uniform(low: float, high: float) -> Tensor:
+        value = torch.rand(b, 1, 1, 1, generator=generator) * (high - low) + low
+        return value.to(image.device)
+
+    def chosen() -> Tensor:
+        return (uniform(0, 1) < strength).to(image.dtype)
+
+    image = image + chosen() * uniform(-0.3, 0.3)
+    mean = image.mean((1, 2, 3), keepdim=True)
+    image = mean + (image - mean) * (1 + chosen() * uniform(-0.3, 0.3))
+    grey = image.mean(1, keepdim=True)
+    image = grey + (image - grey) * (1 + chosen() * uniform(-0.6, 0.6))
+    y = torch.arange(h, device=image.device)[None, None, :, None]
+    x = torch.arange(w, device=image.device)[None, None, None, :]
+    cut = ((y - uniform(0, h)).abs() < h / 6) & ((x - uniform(0, w)).abs() < w / 6)
+    return image * (1 - cut.to(image.dtype) * chosen())

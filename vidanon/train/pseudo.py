@@ -1,0 +1,106 @@
+"""Pseudo-labels: what two independent detectors agree on in pictures nobody labelled.
+
+In: pictures (name to uint8 RGB) and ONNX teachers given by path. Out: one `.npz` that `train.scenes.read_pseudo`
+reads: JPEG pictures, boxes, keypoints and ignore flags. What every teacher is sure of, at any scale, is a face;
+what only one sees, or sees faintly, is a region to look away from; the rest is background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidanon import geometry
+from vidanon.detect.base import join, moved, suppress
+from vidanon.detect.onnx import OnnxNetwork
+from vidanon.train.scenes import Labelled, unknown_points
+from vidanon.types import Detections, ImageArray
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoOptions:
+    """How sure is sure."""
+
+    scales: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """every teacher looks at the picture at each of these"""
+    longest_px: int = 2200
+    """scales that would make a picture longer are left out"""
+    sure: float = 0.6
+    """a teacher at or above this says: a face"""
+    doubt: float = 0.25
+    """a teacher at or above this says: perhaps"""
+    agree_iou: float = 0.35
+    """overlap at which two teachers mean the same face; their box conventions differ a little"""
+    alone: float = 0.85
+    """a teacher with keypoints this sure needs no second"""
+
+
+def look(network: OnnxNetwork, image: ImageArray, options: PseudoOptions) -> Detections:
+    """A teacher's faces over all scales, in px of the picture."""
+    parts = []
+    for scale in options.scales:
+        h, w = (round(v * scale) for v in image.shape[:2])
+        if max(h, w) > options.longest_px or min(h, w) < 32:
+            continue
+        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        resized = image if scale == 1 else np.asarray(cv2.resize(image, (w, h), interpolation=kind), np.uint8)
+        parts.append(moved(network.faces([resized])[0], scale=1 / scale))
+    return suppress(join(parts), iou=0.4)
+
+
+def agree(votes: Sequence[Detections], options: PseudoOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(boxes [N, 4], points [N, 5, 2], ignore [N]) from every teacher's detections in one picture.
+
+    The first teacher is the one whose boxes and keypoints are kept.
+    """
+    lead, others = votes[0], votes[1:]
+    boxes, points, ignore = list(lead.boxes), list(lead.keypoints), []
+    for i, score in enumerate(lead.scores):
+        seconds = [
+            float((geometry.iou(lead.boxes[i], o.boxes)[0] * (o.scores >= options.sure)).max(initial=0)) for o in others
+        ]
+        backed = all(s >= options.agree_iou for s in seconds)
+        ignore.append(not ((score >= options.sure and backed) or score >= options.alone))
+    for o in others:
+        for box, mark in zip(o.boxes, o.keypoints, strict=True):
+            if geometry.iou(box, np.array(boxes).reshape(-1, 4)).max(initial=0) < options.agree_iou:
+                boxes.append(box)
+                points.append(mark)
+                ignore.append(True)
+    n = len(boxes)
+    marks = np.array(points, np.float32).reshape(-1, 5, 2) if n else unknown_points(0)
+    return np.array(boxes, np.float32).reshape(-1, 4), marks, np.array(ignore, bool)
+
+
+def build(
+    pictures: Mapping[str, ImageArray],
+    teachers: Sequence[Path],
+    target: Path,
+    *,
+    trusted: Collection[str] = (),
+    options: PseudoOptions | None = None,
+) -> list[Labelled]:
+    """Labels `pictures` with `teachers` (the one with keypoints first), writes `target`, returns the labels.
+
+    In the pictures named in `trusted` a person has seen that what the teachers agree on is all there is: nothing is
+    ignored there, so what only one of them sees becomes background to learn from.
+    """
+    options = options or PseudoOptions()
+    networks = [OnnxNetwork(t, least=options.doubt, nms_iou=0.4, threads=1) for t in teachers]
+    record: dict[str, np.ndarray] = {"count": np.array(len(pictures)), "names": np.array(list(pictures))}
+    labels = []
+    for i, (name, image) in enumerate(pictures.items()):
+        boxes, points, ignore = agree([look(network, image, options) for network in networks], options)
+        if name in trusted:
+            boxes, points, ignore = boxes[~ignore], points[~ignore], ignore[~ignore]
+        _, packed = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])
+        record |= {f"jpeg_{i}": packed, f"boxes_{i}": boxes, f"points_{i}": points, f"ignore_{i}": ignore}
+        labels.append(Labelled(image, boxes, points, ignore))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        np.savez(stream, **record)  # type: ignore[arg-type]
+    return labels
