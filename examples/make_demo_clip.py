@@ -26,12 +26,13 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from demo_scenery import HEIGHT, WIDTH, street, studio
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import lfilter
 from skimage import data
 
-WIDTH, HEIGHT, RATE, SECONDS, CUT = 1280, 720, 25, 12, 6.0
+RATE, SECONDS, CUT = 25, 12, 6.0
 SOUND_RATE = 48_000
 EYES = ((206, 104), (248, 104))
 MOUTH = (226, 147)
@@ -107,10 +108,14 @@ def invented(portrait: Picture) -> Picture | None:
             return np.asarray(picture.convert("RGB"))
 
 
+MOVING = (slice(85, 215), slice(170, 285))
+"""the part of the portrait that speech and blinking move: rows, columns"""
+
+
 @functools.cache
 def _fields() -> tuple[Floats, Floats, Floats, Floats]:
-    """(x, y, how far each pixel goes with the jaw, how far with the lids), [512, 512] each."""
-    y, x = np.mgrid[0:512, 0:512].astype(np.float32)
+    """(x, y, how far each pixel goes with the jaw, how far with the lids) of the moving part."""
+    y, x = (grid[MOVING] for grid in np.mgrid[0:512, 0:512].astype(np.float32))
     # Below the lips everything moves down with the jaw, fading towards the collar and the ears.
     jaw = np.clip((y - MOUTH[1] + 1) / 4, 0, 1) * np.exp(-(((y - MOUTH[1] - 12) / 30) ** 4))
     jaw *= np.exp(-(((x - MOUTH[0]) / 34) ** 4))
@@ -122,77 +127,29 @@ def speaking(person: Person, *, mouth: float, blink: float) -> Person:
     """The person with an open mouth and closed lids, 0..1 each: the lower face and the lids are stretched."""
     x, y, jaw, lids = _fields()
     shift = 5 * mouth * jaw + 7 * blink * lids
-    rgb = np.clip(cv2.remap(person.rgb, x, y - shift, cv2.INTER_CUBIC), 0, 1)
+    moved = np.clip(cv2.remap(person.rgb, x, y - shift, cv2.INTER_CUBIC), 0, 1)
     # Between parted lips there is shadow.
     inside = np.exp(-(((x - MOUTH[0]) / 13) ** 4) - ((y - MOUTH[1] - 1 - 2.2 * mouth) / (0.6 + 2.3 * mouth)) ** 4)
     share = (0.9 * min(1.0, 3 * mouth) * inside)[..., None]
-    return Person(np.asarray(rgb + share * (np.array((0.24, 0.09, 0.08)) - rgb), np.float32), person.alpha)
+    rgb = person.rgb.copy()
+    rgb[MOVING] = moved + share * (np.array((0.24, 0.09, 0.08)) - moved)
+    return Person(rgb, person.alpha)
 
 
 def placed(canvas: Floats, person: Person, *, x: float, y: float, scale: float, roll: float) -> None:
     """Blends a person into the canvas: the face's centre, (226, 115), comes to (x, y), turned by `roll` degrees."""
     shift = np.array([[0, 0, x - 226], [0, 0, y - 115]])
     turn = np.asarray(cv2.getRotationMatrix2D((226, 115), roll, scale), np.float64) + shift
-    size = (canvas.shape[1], canvas.shape[0])
+    corners = np.array([(0, 0, 1), (512, 0, 1), (0, 512, 1), (512, 512, 1)]) @ turn.T
+    (x0, y0), (x1, y1) = np.clip(corners.min(0), 0, None).astype(int), corners.max(0).astype(int)
+    window = canvas[y0 : max(y0, y1), x0 : max(x0, x1)]
+    if window.size == 0:
+        return
+    turn[:, 2] -= (x0, y0)
+    size = (window.shape[1], window.shape[0])
     alpha = cv2.warpAffine(person.alpha, turn, size, flags=cv2.INTER_LINEAR)[..., None]
-    premultiplied = cv2.warpAffine(person.rgb * person.alpha[..., None], turn, size, flags=cv2.INTER_CUBIC)
-    canvas *= 1 - alpha
-    canvas += premultiplied
-
-
-def gradient(top: tuple[int, int, int], bottom: tuple[int, int, int], height: int, width: int) -> Floats:
-    """[height, width, 3] 0..1, from one colour down to another."""
-    ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    return np.repeat((np.asarray(top) * (1 - ramp) + np.asarray(bottom) * ramp) / 255, width, 1).astype(np.float32)
-
-
-def studio(random: np.random.Generator) -> tuple[Floats, Floats]:
-    """(background, [h, w, 4] desk in front): a wall with shelves, out of focus."""
-    wall = gradient((70, 84, 104), (44, 50, 62), HEIGHT, WIDTH)
-    for top in (70, 250, 430):
-        x = 30.0
-        while x < WIDTH - 60:
-            width, height = random.integers(14, 40), random.integers(70, 130)
-            if not 380 < x < 900:
-                colour = random.uniform(0.15, 0.6, 3)
-                cv2.rectangle(wall, (int(x), top + 140 - int(height)), (int(x + width), top + 140), colour.tolist(), -1)
-            x += float(width) + random.integers(3, 26)
-        for left, right in ((20, 390), (890, WIDTH - 20)):
-            cv2.rectangle(wall, (left, top + 140), (right, top + 152), (0.20, 0.15, 0.12), -1)
-    wall = np.asarray(cv2.GaussianBlur(wall, (0, 0), 5), np.float32)
-    y, x_grid = np.mgrid[0:HEIGHT, 0:WIDTH]
-    wall = wall * (0.75 + 0.5 * np.exp(-(((x_grid - 640) / 420) ** 2) - ((y - 260) / 330) ** 2))[..., None]
-    desk = np.zeros((HEIGHT, WIDTH, 4), np.float32)
-    desk[600:, :, :3] = gradient((112, 84, 60), (66, 48, 36), HEIGHT - 600, WIDTH)
-    desk[600:606, :, :3] = 0.62
-    desk[600:, :, 3] = 1
-    return wall.astype(np.float32), desk
-
-
-def street(random: np.random.Generator) -> tuple[Floats, Floats]:
-    """(background wider than the picture, [h, w, 4] wall in front): houses under a pale sky."""
-    width = WIDTH + 160
-    view = gradient((150, 182, 214), (216, 222, 224), HEIGHT, width)
-    x = -20
-    while x < width:
-        house, height = int(random.integers(130, 240)), int(random.integers(330, 560))
-        colour = random.uniform(0.42, 0.72) * np.array([1, random.uniform(0.86, 0.98), random.uniform(0.75, 0.95)])
-        cv2.rectangle(view, (x, 600 - height), (x + house, 640), colour.tolist(), -1)
-        for wy in range(600 - height + 24, 540, 62):
-            for wx in range(x + 18, x + house - 34, 46):
-                glass = random.uniform(0.18, 0.42)
-                cv2.rectangle(view, (wx, wy), (wx + 24, wy + 38), (glass, glass * 1.05, glass * 1.2), -1)
-        x += house + int(random.integers(0, 16))
-    view[600:] = gradient((120, 120, 118), (92, 92, 92), HEIGHT - 600, width)
-    view = np.asarray(cv2.GaussianBlur(view, (0, 0), 3), np.float32)
-    wall = np.zeros((HEIGHT, WIDTH, 4), np.float32)
-    wall[560:, :, :3] = gradient((134, 120, 108), (104, 92, 84), HEIGHT - 560, WIDTH)
-    for row, top in enumerate(range(560, HEIGHT, 32)):
-        cv2.line(wall, (0, top), (WIDTH, top), (0.34, 0.31, 0.29, 1), 2)
-        for left in range(-40 * (row % 2), WIDTH, 80):
-            cv2.line(wall, (left, top), (left, top + 32), (0.34, 0.31, 0.29, 1), 2)
-    wall[560:, :, 3] = 1
-    return view, wall
+    window *= 1 - alpha
+    window += cv2.warpAffine(person.rgb * person.alpha[..., None], turn, size, flags=cv2.INTER_CUBIC)
 
 
 def eased(t: float, *knots: tuple[float, float]) -> float:
@@ -222,6 +179,7 @@ def pictures(voice: Floats) -> Iterator[Picture]:
     third = Person(graded(collins.rgb, cloth=110, hair=0.75, gain=(1.02, 0.94, 0.86), gamma=1.35), alpha)
     wall, desk = studio(random)
     houses, front = street(random)
+    noise = random.normal(0, 0.008, (HEIGHT, WIDTH, 1)).astype(np.float32)  # a camera's
     for index in range(SECONDS * RATE):
         t = index / RATE
         loud = float(voice[index])
@@ -249,9 +207,9 @@ def pictures(voice: Floats) -> Iterator[Picture]:
             step = 9 * abs(math.sin(2 * math.pi * s / 1.25))
             placed(canvas, person, x=x, y=300 - step, scale=eased(s, (0, 1.35), (6, 1.6)), roll=-2 + 0.4 * step)
             cover = front
-        canvas = canvas * (1 - cover[..., 3:]) + cover[..., :3] * cover[..., 3:]
-        noise = random.normal(0, 0.008, (HEIGHT, WIDTH, 1)).astype(np.float32)  # a camera's, and it keeps edges honest
-        yield np.asarray(np.clip((canvas + noise) * 255 + 0.5, 0, 255), np.uint8)
+        np.copyto(canvas, cover[..., :3], where=cover[..., 3:] > 0)
+        canvas += np.roll(noise, tuple(random.integers(0, 500, 2)), (0, 1))
+        yield cv2.convertScaleAbs(canvas, alpha=255).astype(np.uint8, copy=False)
 
 
 def speech(random: np.random.Generator) -> tuple[Floats, Floats]:
@@ -294,10 +252,20 @@ def speech(random: np.random.Generator) -> tuple[Floats, Floats]:
 
 def write(target: Path) -> None:
     """Draws and encodes the clip; it appears under its name only when it is whole."""
-    samples, loudness = speech(np.random.default_rng(11))
     part = target.with_name(target.name + ".part")
-    with av.open(str(part), "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=RATE, options={"crf": "17", "preset": "medium"})
+    try:
+        encode(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    print(f"{target}: {SECONDS} s, {WIDTH}x{HEIGHT}, {RATE} fps, AAC")
+
+
+def encode(path: Path) -> None:
+    """Draws everything into an MP4 at `path`."""
+    samples, loudness = speech(np.random.default_rng(11))
+    with av.open(str(path), "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=RATE, options={"crf": "19", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.color_range, video.codec_context.colorspace = 1, 1  # limited, BT.709
         video.codec_context.color_primaries = video.codec_context.color_trc = 1
@@ -316,8 +284,6 @@ def write(target: Path) -> None:
             container.mux(stream.encode(None))
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    part.replace(target)
-    print(f"{target}: {SECONDS} s, {WIDTH}x{HEIGHT}, {RATE} fps, AAC")
 
 
 def main() -> None:

@@ -149,9 +149,7 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     program = "import sys, vidanon.cli.console as c; sys.exit(c.guard(lambda: [c.put('x' * 99) for _ in range(99999)]))"
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
 

@@ -39,7 +39,7 @@ def test_iou_is_symmetric_and_between_0_and_1(a: np.ndarray, b: np.ndarray) -> N
 def test_a_box_overlaps_itself_wholly(a: np.ndarray) -> None:
     """IoU with itself is 1, with a box beside it 0."""
     assert geometry.iou(a, a)[0, 0] == pytest.approx(1)
-    assert geometry.iou(a, a + [a[2] - a[0], 0, a[2] - a[0], 0])[0, 0] == pytest.approx(0, abs=1e-9)
+    assert geometry.iou(a, a + np.array([1, 0, 1, 0]) * (a[2] - a[0]))[0, 0] == pytest.approx(0, abs=1e-9)
 
 
 def test_empty_boxes_overlap_nothing() -> None:

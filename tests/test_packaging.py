@@ -29,7 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 @pytest.mark.parametrize("folder", ["presets", "weights"])
 def test_the_wheel_carries_what_lies_beside_the_package(wheel: zipfile.ZipFile, folder: str) -> None:
     """Every preset and every weight file of the tree is inside the installed package."""
-    inside = {name.removeprefix(f"vidanon/{folder}/") for name in wheel.namelist() if name.startswith(f"vidanon/{folder}/")}
+    start = f"vidanon/{folder}/"
+    inside = {name.removeprefix(start) for name in wheel.namelist() if name.startswith(start)}
     shipped = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
     assert shipped
     assert inside == shipped

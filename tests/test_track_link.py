@@ -216,7 +216,7 @@ def test_linking_reads_only_as_far_ahead_as_it_must(monkeypatch: pytest.MonkeyPa
 
     owned = []
     for piece in link(endless(), time_base=TIME_BASE, settings=TrackSettings(), detect=DetectSettings()):
-        assert len(piece.points) <= 30 * 11
+        assert len(piece.points) <= 30 * 14
         assert piece.ends or read - piece.last <= 30 * 7
         owned += range(piece.first, piece.last + 1)
     assert owned == list(range(3000))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -31,7 +34,7 @@ def moved(picture: ImageArray, dx: float, dy: float) -> ImageArray:
 
 def changes(pictures: list[ImageArray]) -> tuple[list[float], list[float]]:
     small = [thumbnail(p) for p in pictures]
-    one = [0.0] + [picture_change(a, b) for a, b in zip(small, small[1:], strict=False)]
+    one = [0.0] + [picture_change(a, b) for a, b in pairwise(small)]
     two = [0.0, 0.0] + [picture_change(a, b) for a, b in zip(small, small[2:], strict=False)]
     return one, two
 
@@ -112,7 +115,7 @@ def test_marking_cuts_holds_only_a_few_frames() -> None:
     """Every frame comes out once, in order, a few frames after it went in."""
     read = -1
 
-    def frames():  # noqa: ANN202
+    def frames() -> Iterator[ScannedFrame]:
         nonlocal read
         for f in scan([room(1)] * 12 + [room(2)] * 12):
             read = f.index

@@ -151,7 +151,7 @@ def test_a_sudden_turn_is_followed() -> None:
 def test_a_single_box_elsewhere_bends_no_path() -> None:
     """An outlier is covered in its own frame and moves no other."""
     scan = frames(*[[face(600, 300)] for _ in range(40)])
-    odd = face(600, 300 + 35)
+    odd = face(600, 300 + 25)
     scan[20] = ScannedFrame(20, 60000, (odd,), 0.02, 0.02, (0.0, 0.0))
     _, items = only(settled(scan))
     assert covers(items[20].box, odd.box)

@@ -16,8 +16,8 @@ from vidanon import locations
 from vidanon import settings as presets_of
 from vidanon.cli import console
 from vidanon.cli import options as o
-from vidanon.cli.summary import clock
-from vidanon.errors import OutputError, VidanonError
+from vidanon.cli.summary import clock, count
+from vidanon.errors import VidanonError
 from vidanon.types import VideoInfo
 
 Clip = Annotated[Path, typer.Argument(metavar="INPUT", help="A video or a still picture.")]
@@ -59,8 +59,8 @@ def info_lines(found: VideoInfo) -> list[tuple[str, str]]:
         ("time", f"{length}{frames}, {rate}, time base {found.time_base}"),
     ]
     for audio in found.audio:
-        language = f", {audio.language}" if audio.language else ""
-        lines.append(("audio", f"{audio.codec}, {audio.rate} Hz, {audio.channels} channels{language}: copied"))
+        language = f", {audio.language}" if audio.language not in {None, "und"} else ""
+        lines.append(("audio", f"{audio.codec}, {audio.rate} Hz, {count(audio.channels, 'channel')}{language}"))
     if not found.audio:
         lines.append(("audio", "none"))
     lines.extend(("left behind", stream) for stream in found.other_streams)
@@ -117,12 +117,35 @@ def contact_sheet(
     $ vidanon contact-sheet interview.mp4 safe.mp4 -o sheet.png
     $ vidanon contact-sheet interview.mp4 safe.mp4 -o sheet.png --moments 24 --columns 3
     """
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already", hint="name another file, or add --overwrite")
-    from vidanon.media.sheets import before_after
+    from vidanon.media.filters import contact_sheet as draw
+    from vidanon.media.sample import evenly, sample_frames
 
-    written = before_after(source, output, target, moments=moments, columns=columns, cell_width=cell_width)
-    console.say(f"{written} moments in {target}")
+    frames, seconds = _length(source)
+    indices = evenly(min(frames, _length(output)[0]), moments)
+    pairs = zip(
+        sample_frames(source, indices, max_side=2 * cell_width),
+        sample_frames(output, indices, max_side=2 * cell_width),
+        strict=True,
+    )
+    labels = [f"{what}  {seconds * i / frames:.2f} s, frame {i}" for i in indices for what in ("before", "after")]
+    images = [image for pair in pairs for image in pair]
+    draw(images, target, columns=2 * columns, cell_width=cell_width, labels=labels, overwrite=overwrite)
+    console.say(f"{count(len(indices), 'moment')} in {target}")
+
+
+def _length(path: Path) -> tuple[int, float]:
+    """(frames, seconds) of a clip, counted where the container does not say."""
+    from vidanon.media.probe import is_still, probe
+    from vidanon.media.reader import Reader
+
+    if is_still(path):
+        return 1, 0.0
+    found = probe(path)
+    if found.frames_estimate and found.duration_seconds:
+        return found.frames_estimate, found.duration_seconds
+    with Reader(path) as reader:
+        times = [frame.pts for frame in reader]
+    return len(times), float((times[-1] - times[0]) * found.time_base)
 
 
 def list_presets(

@@ -191,8 +191,7 @@ def evaluate_detector(
         f"{report.detector} on {chosen}: {report.pictures} pictures, {report.faces} faces, {report.ms:.1f} ms each"
     )
     console.put(f"average precision {report.ap:.3f}")
-    console.put(
-        f"recall {report.recall:.3f} at {report.false_positives:g} false alarms a picture (score {report.threshold:.3f})"
-    )
+    alarms = f"{report.false_positives:g} false alarms a picture"
+    console.put(f"recall {report.recall:.3f} at {alarms} (score {report.threshold:.3f})")
     rows = [[f"{low:g} to {high:g}", faces, recall] for low, high, recall, faces in report.recall_by_size]
     console.put_table(["size px", "faces", "recall"], rows)

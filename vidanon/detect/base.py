@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 
 from vidanon.types import Detections, ImageArray
 

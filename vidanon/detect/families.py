@@ -63,9 +63,9 @@ def recognize(outputs: Sequence[tuple[str, Sequence[Any]]]) -> Family | None:
         return YUNET
     if len(outputs) == 2 and names == {"scores", "boxes"} and sorted(map(str, last)) == ["2", "4"]:
         return ULTRALIGHT
-    if len(outputs) == 4 and all(len(shape) == 4 for _, shape in outputs):
-        if sorted(str(shape[1]) for _, shape in outputs) == ["1", "10", "2", "2"]:
-            return CENTERFACE
+    maps = len(outputs) == 4 and all(len(shape) == 4 for _, shape in outputs)
+    if maps and sorted(str(shape[1]) for _, shape in outputs) == ["1", "10", "2", "2"]:
+        return CENTERFACE
     if len(outputs) in (6, 9) and sorted(map(str, last)) == sorted(["1", "4", "10"][: len(outputs) // 3] * 3):
         return SCRFD
     return None
@@ -108,7 +108,7 @@ def _scrfd(outputs: Outputs, height: int, width: int) -> Detections:
     return _stacked(parts)
 
 
-def _centerface(outputs: Outputs, height: int, width: int) -> Detections:
+def _centerface(outputs: Outputs, _height: int, _width: int) -> Detections:
     maps = list(outputs.values())
     heat = next(m for m in maps if m.shape[1] == 1)[0, 0]
     marks = next(m for m in maps if m.shape[1] == 10)[0]
@@ -120,7 +120,8 @@ def _centerface(outputs: Outputs, height: int, width: int) -> Detections:
     x = (columns + offset[1, rows, columns] + 0.5) * 4
     boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
     pairs = marks[:, rows, columns].T.reshape(-1, 5, 2)
-    points = np.stack([boxes[:, None, 0] + pairs[:, :, 1] * w[:, None], boxes[:, None, 1] + pairs[:, :, 0] * h[:, None]], axis=2)
+    # Its marks are (y, x) in parts of the box.
+    points = boxes[:, None, :2] + pairs[:, :, ::-1] * np.stack([w, h], axis=1)[:, None]
     return _stacked([(boxes, heat[rows, columns], points)])
 
 

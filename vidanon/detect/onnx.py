@@ -31,9 +31,7 @@ class OnnxNetwork:
         try:
             import onnxruntime
         except ImportError:
-            raise UsageError(
-                f"detector {path} needs onnxruntime", hint="pip install 'vidanon[onnx]'"
-            ) from None
+            raise UsageError(f"detector {path} needs onnxruntime", hint="pip install 'vidanon[onnx]'") from None
         if not path.is_file():
             raise WeightsError(f"there is no detector at {path}", hint="name an ONNX file, or use --detector vidanon")
         options = onnxruntime.SessionOptions()
@@ -42,7 +40,9 @@ class OnnxNetwork:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as e:  # onnxruntime has no public base class for its errors
-            raise WeightsError(f"{path} is not an ONNX model: {str(e).splitlines()[0]}", hint="name an ONNX file") from e
+            raise WeightsError(
+                f"{path} is not an ONNX model: {str(e).splitlines()[0]}", hint="name an ONNX file"
+            ) from e
         outputs = [(o.name, o.shape) for o in self._session.get_outputs()]
         family = recognize(outputs)
         if family is None:

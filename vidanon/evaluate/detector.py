@@ -1,12 +1,13 @@
 """How good a detector is on labelled pictures.
 
-In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and a `Detector`. Out: a
-`DetectorReport`: average precision, recall at a given rate of false positives, recall by size, time. Every
+In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and a `Detector`.
+Out: a `DetectorReport`: average precision, recall at a given rate of false positives, recall by size, time. Every
 detection the detector returns counts, so give it a low weak threshold.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -65,7 +66,10 @@ class Matches:
 
 def match(found: Sequence[Detections], labels: Sequence[FloatArray], *, iou: float) -> Matches:
     """Greedy matching, best score first, each label once, as PASCAL VOC does it."""
-    scores, hits, sizes, found_at = [], [], [], []
+    scores: list[float] = []
+    hits: list[float] = []
+    sizes: list[float] = []
+    found_at: list[float] = []
     for detections, boxes in zip(found, labels, strict=True):
         free = np.ones(len(boxes), bool)
         at = np.full(len(boxes), -1.0)
@@ -120,7 +124,7 @@ def evaluate_pictures(
     threshold = threshold_at(matches, pictures=len(images), false_positives=false_positives)
     got = matches.found_at >= max(threshold, 0.0)
     by_size = []
-    for low, high in zip(SIZES_PX[:-1], SIZES_PX[1:], strict=True):
+    for low, high in itertools.pairwise(SIZES_PX):
         among = (matches.sizes >= low) & (matches.sizes < high)
         by_size.append((low, high, float(got[among].mean()) if among.any() else float("nan"), int(among.sum())))
     return DetectorReport(
@@ -137,7 +141,7 @@ def evaluate_pictures(
 
 
 def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[list[ImageArray], list[FloatArray]]:
-    """(pictures, boxes) of a folder, all of them or the named ones. Raises InputError for what is missing or damaged."""
+    """(pictures, boxes) of a folder, all or the named ones. Raises InputError for what is missing or damaged."""
     listing = folder / "boxes.json"
     try:
         listed = json.loads(listing.read_text(encoding="utf-8"))

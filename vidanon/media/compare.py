@@ -34,7 +34,8 @@ class Comparison:
     audio_streams: tuple[int, int]
     """audio streams of the source and of the output"""
     audio_packets_equal: bool
-    """every audio stream has the same packets, byte for byte, at the same times (by the same rule)"""
+    """every audio stream has the same packets, byte for byte, at the same times (by the same rule); for PCM, which
+    containers cut into packets as they like: begins at the same time and has the same bytes"""
 
     @property
     def exact(self) -> bool:
@@ -83,6 +84,8 @@ def _sound(path: Path, clocks: list[Fraction]) -> list[str]:
         if not streams:
             return []
         digests = {stream.index: hashlib.sha256() for stream in streams}
+        pcm = {s.index for s in streams if s.codec_context is not None and s.codec_context.name.startswith("pcm_")}
+        begun: set[int] = set()
         units = {stream.index: clock for stream, clock in zip(streams, clocks, strict=True)}
         for stream in container.streams:
             if stream.type != "audio":
@@ -94,7 +97,11 @@ def _sound(path: Path, clocks: list[Fraction]) -> list[str]:
                 digest = digests[packet.stream_index]
                 pts = packet.pts
                 time = None if pts is None else _ticks(pts * packet.time_base, units[packet.stream_index])
-                digest.update(f"{time} {packet.size} ".encode())
+                if packet.stream_index not in pcm:
+                    digest.update(f"{time} {packet.size} ".encode())
+                elif packet.stream_index not in begun:
+                    begun.add(packet.stream_index)
+                    digest.update(f"{time} ".encode())
                 digest.update(bytes(packet))
         except av.error.FFmpegError as error:
             raise InputError(f"{path}: its sound cannot be read: {error.strerror}") from error

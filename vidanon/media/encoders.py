@@ -149,7 +149,8 @@ def _fits(encoder: str, name: str, width: int, height: int) -> bool:
 def _loss(wanted: str, offered: str) -> tuple[int, ...]:
     """What is lost by storing `wanted` as `offered`, worst kind first; ties prefer what adds least."""
     a, b = layout_of(wanted), layout_of(offered)
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     same_range = 0 if b.full_by_name == a.full_by_name else 1
     return (
         int(_colours(a) > _colours(b)),

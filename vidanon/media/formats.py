@@ -65,13 +65,13 @@ class Layout:
     """Y, Cb, Cr or R, G, B or Y; alpha is not listed, so nobody touches it"""
     depth: int
     """bits of a sample"""
-    shift: int
+    shift: int = 0
     """unused low bits below a sample (P010 and its kin)"""
-    sub_x: int
+    sub_x: int = 1
     """luma columns that share one chroma sample"""
-    sub_y: int
+    sub_y: int = 1
     """luma rows that share one chroma sample"""
-    full_by_name: bool
+    full_by_name: bool = False
     """the name itself says full range (yuvj)"""
 
     @property
@@ -114,23 +114,23 @@ def layout_of(name: str) -> Layout | None:
     """The layout of FFmpeg's pixel format `name`, or None where its samples cannot be reached one by one."""
     if order := _PACKED_RGB.get(name):
         packed = tuple(Component(0, order.index(c), len(order)) for c in "rgb")
-        return Layout("rgb", packed, 8, 0, 1, 1, False)
+        return Layout("rgb", packed, 8)
     if m := _PLANAR_YUV.fullmatch(name):
         sub_x, sub_y = _SUBSAMPLING[m["sub"]]
         planes = tuple(Component(i, 0, 1) for i in range(3))
-        return Layout("yuv", planes, int(m["depth"] or 8), 0, sub_x, sub_y, bool(m["j"]))
+        return Layout("yuv", planes, int(m["depth"] or 8), 0, sub_x, sub_y, full_by_name=bool(m["j"]))
     if m := _PLANAR_RGB.fullmatch(name):
         # FFmpeg stores the planes in the order G, B, R.
         planes = tuple(Component(i, 0, 1) for i in (2, 0, 1))
-        return Layout("rgb", planes, int(m["depth"] or 8), 0, 1, 1, False)
+        return Layout("rgb", planes, int(m["depth"] or 8))
     if m := _GRAY.fullmatch(name):
-        return Layout("gray", (Component(0, 0, 1),), int(m["depth"] or 8), 0, 1, 1, False)
+        return Layout("gray", (Component(0, 0, 1),), int(m["depth"] or 8))
     if m := _SEMI_PLANAR.fullmatch(name):
         sub_x, sub_y = _SUBSAMPLING[_SEMI_PLANAR_SUB[m["sub"]]]
         v_first = m["sub"] in ("nv21", "nv42")
         chroma = (Component(1, int(v_first), 2), Component(1, int(not v_first), 2))
         depth = int(m["depth"] or 8)
-        return Layout("yuv", (Component(0, 0, 1), *chroma), depth, 16 - depth if depth > 8 else 0, sub_x, sub_y, False)
+        return Layout("yuv", (Component(0, 0, 1), *chroma), depth, 16 - depth if depth > 8 else 0, sub_x, sub_y)
     return None
 
 
@@ -162,13 +162,15 @@ def handled_format(name: str, *, codec: str = "") -> str:
 
 
 def matrix_code(picture: av.VideoFrame) -> int | None:
-    """H.273 matrix code of a decoded picture; unspecified: BT.709 from 720 rows up, else BT.601. None: not a YCbCr
-    matrix we know (YCgCo, ICtCp, constant luminance)."""
+    """H.273 matrix code of a decoded picture; unspecified: BT.709 from 720 rows up, else BT.601.
+
+    None: not a YCbCr matrix we know (YCgCo, ICtCp, constant luminance).
+    """
     code = int(picture.colorspace)
     if code in _KR_KB:
         return code
     if code in (0, UNSPECIFIED, 3):
-        return 1 if max(picture.height, 0) >= 720 else 6
+        return 1 if picture.height >= 720 else 6
     return None
 
 
@@ -198,7 +200,11 @@ def samples(picture: av.VideoFrame, component: Component, layout: Layout) -> NDA
     stride = plane.line_size
     offset = component.offset * dtype.itemsize + (0 if stride >= 0 else -stride * (plane.height - 1))
     return np.ndarray(
-        (plane.height, plane.width), dtype, buffer=memoryview(plane), offset=offset, strides=(stride, component.step * dtype.itemsize)
+        (plane.height, plane.width),
+        dtype,
+        buffer=memoryview(plane),
+        offset=offset,
+        strides=(stride, component.step * dtype.itemsize),
     )
 
 

@@ -23,10 +23,10 @@ from av.video.stream import VideoStream
 from vidanon.errors import OutputError
 from vidanon.media.encoders import CONTAINERS, EncoderChoice, choose_encoder
 from vidanon.media.formats import handled_format
+from vidanon.media.frames import Frame
 from vidanon.media.parts import output_error
 from vidanon.media.pictures import ColourTags, FieldOrder, PicturePreparer
 from vidanon.media.probe import display_matrix, first_picture, main_video, open_input
-from vidanon.media.reader import Frame
 from vidanon.media.sound import SoundCopier
 from vidanon.settings import OutputSettings
 from vidanon.types import VideoInfo
@@ -52,7 +52,10 @@ class EncodeReport:
 
 
 class Muxer:
-    """One output container: the encoder, the sound and their times."""
+    """Encodes frames into a container at `path`, which becomes `target` later; everything is checked on the way in.
+
+    Raises OutputError where encoder or container refuse, InputError where the source cannot be read.
+    """
 
     def __init__(self, path: Path, info: VideoInfo, *, target: Path, settings: OutputSettings) -> None:
         self._target = target
@@ -73,7 +76,7 @@ class Muxer:
             context = stream.codec_context
             aspect = stream.sample_aspect_ratio
             language, disposition = stream.language, stream.disposition
-            order = FieldOrder.of(picture, context.field_order)
+            order = FieldOrder.of(picture)
             matrix = display_matrix(picture)
             worked_on = handled_format(picture.format.name, codec=info.codec)
         start = (picture.pts or 0) * info.time_base
@@ -162,6 +165,7 @@ class Muxer:
             ) from error
 
     def write(self, frame: Frame) -> None:
+        """Encode one frame. Raises OutputError; ValueError where time does not go forward."""
         if self._last is not None and frame.pts <= self._last:
             raise ValueError(f"time does not go forward at frame {frame.index}: {self._last} then {frame.pts}")
         self._first = frame.pts if self._first is None else self._first
@@ -175,6 +179,7 @@ class Muxer:
         self._encode(picture)
 
     def finish(self) -> None:
+        """Write what the encoder still holds, the rest of the sound and the index. Raises OutputError."""
         self._encode(None)
         try:
             if self._sound is not None:
@@ -185,6 +190,7 @@ class Muxer:
             raise output_error(self._target, error) from error
 
     def abandon(self) -> None:
+        """Let go of everything; the file is of no use afterwards."""
         if self._sound is not None:
             self._sound.close()
         # The file is going to be removed: what goes wrong while closing it does not matter any more.

@@ -67,7 +67,9 @@ class PartFile:
         try:
             os.link(self.path, self.target)
         except FileExistsError as error:
-            raise OutputError(f"{self.target}: appeared while it was being written", hint="rename one of them") from error
+            raise OutputError(
+                f"{self.target}: appeared while it was being written", hint="rename one of them"
+            ) from error
         except OSError:
             # A file system without hard links: the check and the rename are then two steps.
             if self.target.exists():

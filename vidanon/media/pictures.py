@@ -7,10 +7,13 @@ telemetry, picture types or other side data.
 from __future__ import annotations
 
 import enum
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
 import av.filter
+import numpy as np
+from numpy.typing import NDArray
 
 from vidanon.media.encoders import EncoderChoice
 from vidanon.media.formats import (
@@ -21,6 +24,7 @@ from vidanon.media.formats import (
     is_full_range,
     layout_of,
     matrix_code,
+    samples,
     swscale_matrix,
 )
 
@@ -36,12 +40,24 @@ class FieldOrder(enum.IntEnum):
     BOTTOM_FIRST = 3
 
     @classmethod
-    def of(cls, picture: av.VideoFrame, coded: int) -> FieldOrder:
-        """From a decoded picture and AVCodecContext.field_order; unknown order counts as top field first."""
+    def of(cls, picture: av.VideoFrame) -> FieldOrder:
+        """The order in which a decoded picture's fields are shown.
+
+        Containers and codecs disagree on how to write it down, so FFmpeg is asked to take the picture apart: the
+        field that comes out first is the one shown first.
+        """
         if not picture.interlaced_frame:
             return cls.PROGRESSIVE
-        # 3: bottom coded and shown first; 4: top coded, bottom shown first.
-        return cls.BOTTOM_FIRST if coded in (3, 4) else cls.TOP_FIRST
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1, 1000)
+        )
+        graph.link_nodes(source, graph.add("separatefields"), graph.add("buffersink")).configure()
+        graph.vpush(picture.reformat(format=picture.format.name))
+        graph.vpush(None)
+        first = _luma(graph.vpull())
+        rows = _luma(picture)
+        return cls.TOP_FIRST if np.array_equal(first, rows[: 2 * len(first) : 2]) else cls.BOTTOM_FIRST
 
 
 class ColourTags(NamedTuple):
@@ -127,3 +143,10 @@ def _field_graph(choice: EncoderChoice, like: av.VideoFrame, order: FieldOrder) 
     mark = graph.add("setfield", "mode=bff" if order is FieldOrder.BOTTOM_FIRST else "mode=tff")
     graph.link_nodes(source, mark, graph.add("buffersink")).configure()
     return graph
+
+
+def _luma(picture: av.VideoFrame) -> NDArray[np.unsignedinteger]:
+    layout = layout_of(picture.format.name)
+    if layout is None:
+        raise ValueError(f"no layout for {picture.format.name}")
+    return samples(picture, layout.components[0], layout)

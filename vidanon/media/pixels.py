@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vidanon.errors import InputError, RenderError
 from vidanon.media.formats import Component, Layout, copy_planes, is_full_range, kr_kb, layout_of, matrix_code, samples
-from vidanon.media.reader import Frame
+from vidanon.media.frames import Frame
 from vidanon.types import FloatArray, Patch, Region
 
 Samples = NDArray[np.unsignedinteger]
@@ -101,7 +101,9 @@ def _checked(patch: Patch) -> bool:
     """Whether the patch paints anything; raises RenderError where it cannot be painted."""
     shape = (patch.region.height, patch.region.width)
     if patch.alpha.shape != shape or patch.rgb.shape != (*shape, 3):
-        raise RenderError(f"a patch for {shape[1]} x {shape[0]} px has rgb {patch.rgb.shape}, alpha {patch.alpha.shape}")
+        raise RenderError(
+            f"a patch for {shape[1]} x {shape[0]} px has rgb {patch.rgb.shape}, alpha {patch.alpha.shape}"
+        )
     if not np.isfinite(patch.alpha).all():
         raise RenderError("a patch's alpha holds a value that is no number")
     return bool((patch.alpha > 0).any())
@@ -117,10 +119,9 @@ def _paint(frame: Frame, layout: Layout, scale: _Scale | None, patch: Patch) -> 
     alpha = np.ascontiguousarray(alpha[top:bottom, left:right])
     rgb = np.rot90(patch.rgb, back)[top:bottom, left:right]
     y0, y1, x0, x1 = y0 + top, y0 + bottom, x0 + left, x0 + right
-    on = alpha > 0
     # One plane per colour: numpy is several times faster on those. What lies under alpha 0 may be anything.
     colour = np.stack([rgb[..., i] for i in range(3)]).astype(np.float32, copy=False)
-    np.copyto(colour, 0, where=~on)
+    np.copyto(colour, 0, where=alpha <= 0)
     if not np.isfinite((colour.min(), colour.max())).all():
         raise RenderError("a patch's colour holds a value that is no number")
     np.clip(colour, 0, 1, out=colour)
@@ -128,36 +129,33 @@ def _paint(frame: Frame, layout: Layout, scale: _Scale | None, patch: Patch) -> 
         for i, component in enumerate(layout.components):
             window = samples(frame.picture, component, layout)[y0:y1, x0:x1]
             largest = float((1 << layout.depth) - 1)
-            _blend(window, colour[i] * np.float32(largest), alpha, on, layout, largest)
+            _blend(window, colour[i] * np.float32(largest), alpha, shift=layout.shift, top=largest)
         return
     luma = np.float32(scale.kr) * colour[0] + np.float32(scale.kg) * colour[1] + np.float32(scale.kb) * colour[2]
     window = samples(frame.picture, layout.components[0], layout)[y0:y1, x0:x1]
-    _blend(window, luma * np.float32(scale.y_span) + np.float32(scale.y_zero), alpha, on, layout, scale.top)
+    _blend(window, luma * np.float32(scale.y_span) + np.float32(scale.y_zero), alpha, shift=layout.shift, top=scale.top)
     if layout.kind == "gray":
         return
     blocks = _Blocks(alpha, layout, y0, x0)
     cy0, cx0 = y0 // layout.sub_y, x0 // layout.sub_x
     cy1, cx1 = cy0 + blocks.alpha.shape[0], cx0 + blocks.alpha.shape[1]
-    chroma_on = blocks.alpha > 0
     for component, channel, k in ((layout.components[1], 2, scale.kb), (layout.components[2], 0, scale.kr)):
         value = blocks.mean((colour[channel] - luma) * np.float32(scale.c_span / (2 - 2 * k)))
         value += np.float32(scale.c_zero)
         window = samples(frame.picture, component, layout)[cy0:cy1, cx0:cx1]
-        _blend(window, value, blocks.alpha, chroma_on, layout, scale.top)
+        _blend(window, value, blocks.alpha, shift=layout.shift, top=scale.top)
 
 
-def _blend(
-    window: Samples, value: FloatArray, alpha: FloatArray, on: NDArray[np.bool_], layout: Layout, top: float
-) -> None:
-    """window <- (1 - alpha) window + alpha value where `on`; nothing else is written."""
-    old = (window >> layout.shift if layout.shift else window).astype(np.float32)
+def _blend(window: Samples, value: FloatArray, alpha: FloatArray, *, shift: int, top: float) -> None:
+    """window <- (1 - alpha) window + alpha value where alpha > 0; nothing else is written."""
+    old = (window >> shift if shift else window).astype(np.float32)
     value = value - old
     value *= alpha
     value += old
     value += np.float32(0.5)
     np.clip(value, 0, top, out=value)
     new = value.astype(window.dtype)
-    np.copyto(window, new << layout.shift if layout.shift else new, where=on)
+    np.copyto(window, new << shift if shift else new, where=alpha > 0)
 
 
 class _Blocks:
@@ -223,8 +221,11 @@ def _chroma(
 
 
 def _taps(start: int, stop: int, step: int, size: int) -> tuple[NDArray[np.intp], FloatArray, int, int]:
-    """Linear interpolation of luma positions start..stop between chroma centres: first tap (relative to the returned
-    chroma range), weight of the second, and the chroma range [first, last) that is read."""
+    """Linear interpolation of luma positions start..stop between chroma centres.
+
+    Returns each position's first tap (relative to the chroma range), the weight of the second, and the chroma range
+    [first, last) that is read.
+    """
     at = (np.arange(start, stop) + 0.5) / step - 0.5
     # Before the first and after the last centre the edge sample is repeated.
     at = np.clip(at, 0, size - 1)
@@ -234,9 +235,7 @@ def _taps(start: int, stop: int, step: int, size: int) -> tuple[NDArray[np.intp]
     return taps - low, weight, low, high
 
 
-def _floats(
-    frame: Frame, component: Component, layout: Layout, window: tuple[int, int, int, int]
-) -> FloatArray:
+def _floats(frame: Frame, component: Component, layout: Layout, window: tuple[int, int, int, int]) -> FloatArray:
     """A window (y0, y1, x0, x1) of a component's samples as float32."""
     y0, y1, x0, x1 = window
     view = samples(frame.picture, component, layout)[y0:y1, x0:x1]

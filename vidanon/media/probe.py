@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
@@ -28,6 +28,7 @@ from vidanon.types import AudioInfo, VideoInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.sidedata.sidedata import SideDataContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -159,8 +160,11 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
 
 def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of the display matrix (16.16 and 2.30 fixed point, row by row), or None where there is none."""
-    side = picture.side_data.get(Type.DISPLAYMATRIX)
-    return None if side is None else tuple(int(v) for v in np.frombuffer(bytes(side), np.int32)[:9])
+    try:
+        side = cast("SideDataContainer", picture.side_data)[Type.DISPLAYMATRIX]
+    except KeyError:
+        return None
+    return tuple(int(v) for v in np.frombuffer(bytes(side), np.int32)[:9])
 
 
 def rotation_of(picture: av.VideoFrame) -> int:

@@ -54,8 +54,9 @@ class SoundCopier:
         except BaseException:
             self._stack.close()
             raise
+        # Demuxing no streams at all would mean all of them.
         self._packets: Iterator[Packet[av.AudioStream]] = (
-            container.demux(*container.streams.audio) if self._streams else iter(())
+            container.demux(container.streams.audio) if self._streams else iter(())
         )
         self._next: Packet[av.AudioStream] | None = None
 
@@ -99,15 +100,16 @@ class SoundCopier:
 
 
 def _copied_stream(stream: av.AudioStream, output: OutputContainer, target: Path) -> av.AudioStream:
-    name = stream.codec_context.name if stream.codec_context is not None else None
+    other = ".mov" if target.suffix.lower() == ".mkv" else ".mkv"
+    hint = f'write a {other} file, or set audio to "drop"'
+    if stream.codec_context is None:
+        raise OutputError(f"{target}: the sound's codec is unknown to FFmpeg and cannot be copied", hint=hint)
     try:
-        if name is None:
-            raise ValueError("unknown codec")
         copy = output.add_stream_from_template(stream)
     except ValueError as error:
+        name = stream.codec_context.name
         raise OutputError(
-            f"{target}: a {target.suffix} file cannot hold the sound's codec ({name or 'unknown'})",
-            hint='write a .mkv or .mov file, or set audio to "drop"',
+            f"{target}: a {target.suffix} file cannot hold the sound's codec ({name})", hint=hint
         ) from error
     copy.disposition = stream.disposition
     if stream.language:

@@ -16,10 +16,10 @@ import av
 from vidanon.errors import OutputError
 from vidanon.media.encoders import CONTAINERS
 from vidanon.media.formats import STILL_SUFFIXES, WRITABLE_SUFFIXES
+from vidanon.media.frames import Frame
 from vidanon.media.mux import EncodeReport, Muxer
 from vidanon.media.parts import PartFile, output_error
 from vidanon.media.probe import is_still, probe
-from vidanon.media.reader import Frame
 from vidanon.media.stills import write_still
 from vidanon.settings import OutputSettings
 from vidanon.types import VideoInfo
@@ -88,8 +88,10 @@ class Writer:
             raise
 
     def write(self, frame: Frame) -> None:
-        """Encode one frame, shown at `frame.pts`. Raises OutputError; ValueError where time does not go forward or
-        the size differs from the source's."""
+        """Encode one frame, shown at `frame.pts`.
+
+        Raises OutputError; ValueError where time does not go forward or the size differs from the source's.
+        """
         if (frame.width, frame.height) != (self.info.width, self.info.height):
             raise ValueError(
                 f"the writer wants {self.info.width} x {self.info.height} px, got {frame.width} x {frame.height}"

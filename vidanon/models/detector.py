@@ -11,7 +11,9 @@ In: float32 [B, 3, H, W] RGB in [-1, 1], H and W multiples of 32. Out: `Raw` map
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,16 @@ class DetectorConfig:
     """channels of the neck and the head"""
     strides: tuple[int, int, int] = (8, 16, 32)
     """px between the cells of the three output maps"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a weight file's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DetectorConfig:
+        """The inverse of `to_dict`, also after a trip through JSON."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**plain)
 
 
 def conv(cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -144,8 +156,10 @@ class DetectorNet(nn.Module):
         """This network with every BatchNorm folded into its convolution, for inference: same numbers, fewer passes."""
         self.eval()
         for module in self.modules():
-            if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
-                module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+            if isinstance(module, nn.Sequential) and len(module) == 2:
+                first, second = module
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    module[0], module[1] = fuse_conv_bn_eval(first, second), nn.Identity()
         return self
 
 
@@ -166,7 +180,7 @@ FACE_CELLS = 4.0
 
 
 def decode(raw: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw cells [..., A, 15] at `where` [A, 3] -> score logits [..., A], boxes [..., A, 4], points [..., A, 5, 2], px."""
+    """Raw cells [..., A, 15] at `where` [A, 3] -> logits [..., A], boxes [..., A, 4], points [..., A, 5, 2], px."""
     stride = where[:, 2:3]
     centre = where[:, :2] + raw[..., 1:3] * stride
     half = raw[..., 3:5].clamp(-4, 4).exp() * (stride * FACE_CELLS / 2)

@@ -71,8 +71,15 @@ def link(
 ) -> Iterator[RawTrack]:
     """Tracks of a clip, each when it has ended; pieces of one track in order."""
     linker = _Linker(time_base, settings, detect)
-    for frame, cut in mark_cuts(frames, settings.cut_threshold):
-        yield from linker.step(frame, cut=cut)
+    before: tuple[ScannedFrame, bool] | None = None
+    for marked in mark_cuts(frames, settings.cut_threshold):
+        if before is not None:
+            yield from linker.step(
+                before[0], cut=before[1], interval=float((marked[0].pts - before[0].pts) * time_base)
+            )
+        before = marked
+    if before is not None:
+        yield from linker.step(before[0], cut=before[1], interval=0.0)
     yield from linker.finish()
 
 
@@ -90,12 +97,13 @@ class _Linker:
         self.weak: deque[tuple[int, float, int, list[ScannedFace]]] = deque()
         self.camera = np.zeros(2)
         self.pan: Array = np.zeros(2)
+        self.interval = 0.0
         self.shot_start = 0
         self.frames = 0
         self.tracks = 0
 
-    def step(self, frame: ScannedFrame, *, cut: bool) -> Iterator[RawTrack]:
-        """Takes in one frame; yields what ended before it."""
+    def step(self, frame: ScannedFrame, *, cut: bool, interval: float) -> Iterator[RawTrack]:
+        """Takes in one frame and the seconds to the next; yields what ended before it."""
         now = frame.pts * self.time_base
         if cut:
             yield from self.close(frame.index)
@@ -105,7 +113,7 @@ class _Linker:
         flow_trusted = trusted(frame, self.settings.cut_threshold)
         if flow_trusted:
             self.camera = self.camera + self.pan
-        self.pan = np.array(frame.camera)
+        self.pan, self.interval = np.array(frame.camera), interval
         strong = [f for f in frame.faces if f.score >= self.threshold]
         weak = [f for f in frame.faces if f.score < self.threshold]
         yield from self.retire(now)
@@ -142,6 +150,7 @@ class _Linker:
                 seconds=now,
                 camera=self.camera,
                 pan=self.pan,
+                interval=self.interval,
                 flow_trusted=flow_trusted,
                 min_iou=self.settings.min_iou,
             )

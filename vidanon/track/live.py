@@ -29,10 +29,10 @@ REACH_PER_SECOND = 1.5
 """... and how much farther for every second it has been unseen, up to one second"""
 SIZE_GATE = 0.5
 """largest difference of log size between a track and its next detection, more the longer it is unseen"""
-OPPOSITE_SPEED = 1.0
-"""face sizes a second from which a track's direction is believed"""
-OPPOSITE_FLOW = 0.02
-"""face sizes a frame from which the direction of a detection's flow is believed"""
+TURN = 4.0
+"""face sizes a second by which a face may change its motion to the opposite at once ..."""
+TURN_PER_SECOND = 10.0
+"""... and how much more for every second it has been unseen"""
 IMPOSSIBLE = 1e6
 
 
@@ -142,6 +142,7 @@ def fit(
     seconds: float,
     camera: Array,
     pan: Array,
+    interval: float,
     flow_trusted: bool,
     min_iou: float,
 ) -> Fit:
@@ -149,7 +150,7 @@ def fit(
 
     A track is expected in two places: where its velocity takes it, and, if it was seen in the frame before, where
     optical flow takes it. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. `camera` is
-    the position of the camera's path, `pan` its motion to the next frame: a face that moves against a lost track's
+    the position of the camera's path, `pan` its motion to the next frame, `interval` seconds on: a face that moves fast against a lost track's
     motion is someone else, coming in where the other went out.
     """
     last = np.array([t.box for t in tracks])
@@ -180,14 +181,23 @@ def fit(
     reach = (REACH + np.minimum(elapsed, 1.0) * (REACH_PER_SECOND + 0.3 * np.minimum(speed, 4)))[:, None]
     wait = np.minimum(elapsed, 2.0)[:, None]
     possible = ((overlap >= min_iou) | (distance <= reach)) & (growth <= SIZE_GATE + 0.4 * wait)
-    flow = (np.array([f.flow for f in faces]) - pan) / found_sizes[:, None]
-    opposite = (velocity @ flow.T < -0.3 * speed[:, None] * sizes[:, None] * np.linalg.norm(flow, axis=1)) & (
-        (speed > OPPOSITE_SPEED)[:, None] & (np.linalg.norm(flow, axis=1) > OPPOSITE_FLOW)
-    )
-    possible &= seen[:, None] | ~opposite
+    theirs = (np.array([f.flow for f in faces]) - pan) / (interval if interval > 0 else np.inf)
+    clash = _clash(velocity, theirs, elapsed) > sizes[:, None]
+    possible &= seen[:, None] | ~clash
     cost = np.where(seen[:, None], 1 - (overlaps[0] + overlaps[1]) / 2 + 0.5 * distance, 0.25 + 0.8 * distance / reach)
-    cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * opposite
+    cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * clash
     return Fit(np.where(possible, cost, IMPOSSIBLE), overlap)
+
+
+def _clash(velocity: Array, theirs: Array, elapsed: Array) -> Array:
+    """[T, D] how far detections move against tracks, in parts of what turning round allows, times the face's size.
+
+    `velocity` [T, 2] of the tracks and `theirs` [D, 2] of the detections, px a second, `elapsed` [T] seconds since the
+    track was seen. 0 where they do not move against each other, or one of them is not known to move.
+    """
+    against = velocity @ theirs.T < 0
+    allowed = TURN + TURN_PER_SECOND * elapsed[:, None]
+    return np.where(against, np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / allowed, 0.0)
 
 
 def _pose_distance(a: Array, b: Array) -> Array:

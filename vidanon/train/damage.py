@@ -22,7 +22,7 @@ def texture(height: int, width: int, rng: Generator) -> ImageArray:
     if kind == 0:
         a, b = rng.uniform(0, 255, (2, 3))
         t = np.linspace(0, 1, height)[:, None, None] * rng.uniform(-1, 1) + np.linspace(0, 1, width)[None, :, None]
-        return np.clip(a + (b - a) * t, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(a + (b - a) * t, 0, 255), np.uint8)
     cells = int(rng.integers(3, 10)) if kind == 1 else int(rng.integers(20, 80))
     noise = rng.normal(0, 60, (cells, cells, 3)).astype(np.float32) * (0.3 if kind == 2 else 1)
     noise += rng.normal(0, 50, (cells, cells, 1)).astype(np.float32)
@@ -61,14 +61,14 @@ def distract(image: ImageArray, boxes: Sequence[FloatArray], rng: Generator) -> 
     for _ in range(int(rng.integers(1, 6))):
         centre, size = rng.uniform(0, px, 2), float(np.exp(rng.uniform(np.log(8), np.log(px * 0.35))))
         reach = size * 0.8
-        if any(
-            b[0] - reach < centre[0] < b[2] + reach and b[1] - reach < centre[1] < b[3] + reach for b in boxes
-        ):
+        if any(b[0] - reach < centre[0] < b[2] + reach and b[1] - reach < centre[1] < b[3] + reach for b in boxes):
             continue
         where, kind = (int(centre[0]), int(centre[1])), rng.integers(5)
         if kind == 0:
             word = WORDS[int(rng.integers(len(WORDS)))]
-            cv2.putText(image, word, where, int(rng.integers(8)), size / 45, colour(rng), max(1, int(size / 14)), cv2.LINE_AA)
+            cv2.putText(
+                image, word, where, int(rng.integers(8)), size / 45, colour(rng), max(1, int(size / 14)), cv2.LINE_AA
+            )
         elif kind == 1:
             cv2.ellipse(image, where, (int(size * 0.4), int(size * 0.5)), 0, 0, 360, skin(rng), -1, cv2.LINE_AA)
         elif kind == 2:
@@ -76,7 +76,14 @@ def distract(image: ImageArray, boxes: Sequence[FloatArray], rng: Generator) -> 
             cv2.circle(image, where, max(1, int(size * 0.25)), colour(rng), -1, cv2.LINE_AA)
         elif kind == 3:
             end = (int(centre[0] + size * rng.normal()), int(centre[1] + size * rng.normal()))
-            cv2.line(image, where, end, skin(rng) if rng.random() < 0.5 else colour(rng), max(1, int(size * 0.25)), cv2.LINE_AA)
+            cv2.line(
+                image,
+                where,
+                end,
+                skin(rng) if rng.random() < 0.5 else colour(rng),
+                max(1, int(size * 0.25)),
+                cv2.LINE_AA,
+            )
         else:
             blob(image, centre.astype(np.float32), size, rng)
 
@@ -88,7 +95,11 @@ def occlude(image: ImageArray, box: FloatArray, points: FloatArray, angle: float
     degrees = float(np.degrees(angle))
     kind = rng.integers(6)
     if kind <= 1:
-        tone = colour(rng) if rng.random() < 0.5 else tuple(int(v) for v in rng.uniform(150, 250) * np.array([0.9, 0.97, 1]))
+        tone = (
+            colour(rng)
+            if rng.random() < 0.5
+            else tuple(int(v) for v in rng.uniform(150, 250) * np.array([0.9, 0.97, 1]))
+        )
         middle = (nose * 0.35 + mouth * 0.65).astype(int)
         axes = (max(1, int(size * rng.uniform(0.28, 0.42))), max(1, int(size * rng.uniform(0.18, 0.28))))
         cv2.ellipse(image, tuple(int(v) for v in middle), axes, degrees, 0, 360, tone, -1, cv2.LINE_AA)
@@ -127,7 +138,7 @@ def blur(image: ImageArray, rng: Generator) -> ImageArray:
     kernel = np.zeros((length, length), np.float32)
     turn, middle = rng.uniform(0, np.pi), (length - 1) / 2
     reach = np.array([np.cos(turn), np.sin(turn)]) * middle
-    a, b = (tuple(int(round(v)) for v in middle + s * reach) for s in (-1, 1))
+    a, b = (tuple(round(float(v)) for v in middle + s * reach) for s in (-1, 1))
     cv2.line(kernel, a, b, 1.0, 1)
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
@@ -140,7 +151,7 @@ def damage(image: ImageArray, rng: Generator) -> ImageArray:
         x = np.arange(256, dtype=np.float32)[:, None] / 255
         cast = np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
         table = np.clip(255 * gain * cast * x**gamma + rng.normal(0, 8), 0, 255).astype(np.uint8)
-        image = cv2.LUT(image, np.ascontiguousarray(table.reshape(1, 256, 3)))
+        image = np.asarray(cv2.LUT(image, np.ascontiguousarray(table.reshape(1, 256, 3))), np.uint8)
     if rng.random() < 0.12:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     if rng.random() < 0.25:
@@ -149,7 +160,7 @@ def damage(image: ImageArray, rng: Generator) -> ImageArray:
     if rng.random() < 0.12:
         f = rng.uniform(0.4, 0.8)
         small = cv2.resize(image, (int(w * f), int(h * f)), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+        image = np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
     if rng.random() < 0.3:
         sigma = float(rng.uniform(2, 16))
         # One cheap tile of noise, shifted: drawing fresh noise for every pixel would cost more than the scene.
@@ -159,5 +170,5 @@ def damage(image: ImageArray, rng: Generator) -> ImageArray:
     if rng.random() < 0.4:
         quality = int(rng.integers(20, 90))
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(image, np.uint8)

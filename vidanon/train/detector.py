@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from vidanon.errors import UsageError
-from vidanon.models.detector import DetectorNet, DetectorConfig, cells
+from vidanon.models.detector import DetectorConfig, DetectorNet, cells
 from vidanon.train.detector_loss import collate, detector_loss
 from vidanon.train.runs import (
     EMA,
@@ -79,7 +79,7 @@ class State:
     """What a checkpoint holds."""
 
     network: DetectorNet
-    average: EMA
+    average: EMA[DetectorNet]
     optimizer: torch.optim.Optimizer
     step: int = 0
     images: int = 0
@@ -92,7 +92,7 @@ class State:
             **pack("average", self.average.network.state_dict()),
             **pack_optimizer("optimizer", self.optimizer),
         }
-        config = dataclasses.asdict(self.network.config)
+        config = self.network.config.to_dict()
         return folder.save(
             name, tensors, {"step": self.step, "images": self.images, "seconds": self.seconds, "config": config}
         )
@@ -140,7 +140,7 @@ def one_step(state: State, scenes: Composer, options: DetectorTraining, rate: fl
     where = cells(side, side, state.network.config.strides, device)
     losses = detector_loss(state.network(pictures.to(device)), where, targets)
     state.optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()  # type: ignore[no-untyped-call]
+    losses["total"].backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), 10.0)
     state.optimizer.step()
     state.step += 1
@@ -181,4 +181,4 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
                 state.save(folder, "latest")
                 saved = time.monotonic()
         state.save(folder, "latest")
-    return state.average.network  # type: ignore[return-value]
+    return state.average.network

@@ -107,7 +107,7 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detector_loss(raw: Tensor, where: Tensor, targets: Targets) -> dict[str, Tensor]:
-    """Losses "score", "box", "points" and their weighted sum "total", each a scalar; "faces" and "iou" for the record."""
+    """Scalar losses "score", "box", "points", their weighted sum "total"; "faces" and "iou" for the record."""
     scores, boxes, points = decode(raw, where)
     answer = assign(scores.detach(), boxes.detach(), where, targets)
     picture, cell = (answer >= 0).nonzero(as_tuple=True)

@@ -81,7 +81,7 @@ class GeneratorTraining:
     """see GeneratorConfig.width"""
     max_channels: int = 192
     """see GeneratorConfig.max_channels"""
-    batch: int = 16
+    batch: int = 8
     """images a step"""
     rate: float = 0.002
     """Adam's learning rate"""
@@ -89,13 +89,15 @@ class GeneratorTraining:
     """weight of R1"""
     r1_every: int = 8
     """steps between two R1 terms"""
-    colour: float = 1.0
+    colour: float = 2.0
     """weight of the low-frequency term"""
+    reconstruction: float = 1.0
+    """weight of the L1 term: 0 for a long run on a GPU, where it only costs variety"""
     seam: float = 1.0
     """weight of the seam term"""
     diversity: float = 1.0
     """weight of the two-latents term"""
-    diversity_limit: float = 0.12
+    diversity_limit: float = 0.05
     """distance of two latents' faces beyond which the term is content"""
     augment: float = 0.2
     """probability of each discriminator augmentation"""
@@ -204,6 +206,7 @@ class Trainer:
         terms = {
             "g": adversarial,
             "colour": o.colour * losses.low_frequency(painted, twice.image, face),
+            "reconstruction": o.reconstruction * losses.reconstruction(painted, twice.image, face),
             "seam": o.seam * losses.seam(painted, twice.image, twice.hidden, twice.outside),
             "diversity": o.diversity * losses.diversity(painted, face, limit=o.diversity_limit),
         }

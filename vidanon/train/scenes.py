@@ -98,6 +98,16 @@ def five_points(kp: FloatArray) -> FloatArray:
     return np.stack([kp[36:42].mean(0), kp[42:48].mean(0), kp[30], kp[48], kp[54]]).astype(np.float32)
 
 
+def halved(image: ImageArray, *, least: int) -> tuple[ImageArray, ...]:
+    """The picture, half of it, a quarter of it ... while the shorter side is at least `least` px."""
+    levels = [image]
+    while min(levels[-1].shape[:2]) >= 2 * least:
+        h, w = levels[-1].shape[:2]
+        small = cv2.resize(levels[-1], (w // 2, h // 2), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(small, np.uint8))
+    return tuple(levels)
+
+
 def read_faces(folder: Path, *, limit: int | None = None, part: str = "train") -> list[FaceCrop]:
     """The face crops of `faces/` whose split is `part`, at most `limit` of them."""
     labels = np.load(folder / "labels.npz")
@@ -109,10 +119,8 @@ def read_faces(folder: Path, *, limit: int | None = None, part: str = "train") -
                 row = int(Path(name).stem)
                 if str(parts[row]) != part or (limit is not None and len(crops) >= limit):
                     continue
-                levels = [np.asarray(Image.open(io.BytesIO(z.read(name))).convert("RGB"))]
-                while levels[-1].shape[0] > 32:
-                    levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-                crops.append(FaceCrop(tuple(levels), boxes[row], five_points(kp[row])))
+                image = np.asarray(Image.open(io.BytesIO(z.read(name))).convert("RGB"))
+                crops.append(FaceCrop(halved(image, least=32), boxes[row], five_points(kp[row])))
     return crops
 
 
@@ -135,7 +143,8 @@ def paste_masks() -> list[tuple[FloatArray, ...]]:
     masks = []
     for full in (np.minimum.outer(soft, soft), np.ones((256, 256), np.float32), oval):
         full[[0, -1]], full[:, [0, -1]] = 0, 0
-        masks.append(tuple(cv2.resize(full, (s, s), interpolation=cv2.INTER_AREA) for s in (256, 128, 64, 32)))
+        shrunk = (cv2.resize(full, (s, s), interpolation=cv2.INTER_AREA) for s in (256, 128, 64, 32))
+        masks.append(tuple(np.asarray(mask, np.float32) for mask in shrunk))
     return masks
 
 
@@ -148,7 +157,7 @@ class Scene:
     points: list[FloatArray] = field(default_factory=list)
     ignore: list[bool] = field(default_factory=list)
 
-    def add(self, box: FloatArray, points: FloatArray, ignore: bool, *, window: tuple[int, int, int, int]) -> None:
+    def add(self, box: FloatArray, points: FloatArray, *, ignore: bool, window: tuple[int, int, int, int]) -> None:
         """Adds a face seen through `window` (x0, y0, x1, y1): clipped, ignored or dropped by what is left of it."""
         x0, y0, x1, y1 = window
         seen = np.array([max(box[0], x0), max(box[1], y0), min(box[2], x1), min(box[3], y1)], np.float32)
@@ -199,6 +208,8 @@ class Composer:
             raise InputError("no training pictures", hint="the data folder wants faces/ or crowd-dev/")
         self.faces, self.pictures, self.rng = faces, pictures, rng
         self.masks = paste_masks()
+        # Shrinking a whole picture for every scene would cost more than the rest of the scene.
+        self.levels = [halved(p.image, least=64) for p in pictures]
 
     def scene(self, px: int) -> Labelled:
         """One scene [px, px, 3] with its labels."""
@@ -216,7 +227,9 @@ class Composer:
             closeup = rng.random() < 0.12
             wanted = 1 if closeup else int(rng.choice([0, 1, 2, 3, 5, 8], p=[0.22, 0.2, 0.2, 0.15, 0.15, 0.08]))
             for _ in range(wanted):
-                size = rng.uniform(0.4, 0.85) * px if closeup else float(np.exp(rng.uniform(np.log(8), np.log(0.5 * px))))
+                size = (
+                    rng.uniform(0.4, 0.85) * px if closeup else float(np.exp(rng.uniform(np.log(8), np.log(0.5 * px))))
+                )
                 self.paste(scene, size)
         scene.image = damage(scene.image, rng)
         return scene.labelled()
@@ -228,7 +241,8 @@ class Composer:
         if not self.pictures or rng.random() < 0.08:
             scene.image[y0:y1, x0:x1] = texture(h, w, rng)
             return
-        source = self.pictures[int(rng.integers(len(self.pictures)))]
+        chosen = int(rng.integers(len(self.pictures)))
+        source = self.pictures[chosen]
         ih, iw = source.image.shape[:2]
         if len(source.boxes):
             # Aim at one of its faces: at log-uniform size, somewhere in the window.
@@ -245,17 +259,17 @@ class Composer:
         for axis, (have, need) in enumerate(((iw * zoom, w), (ih * zoom, h))):
             offset[axis] = np.clip(offset[axis], min(need - have, 0), max(need - have, 0))
         matrix = np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]])
-        image, mirror = source.image, rng.random() < 0.5
+        mirror = rng.random() < 0.5
         if mirror:
             matrix = np.array([[-1.0, 0, w], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
-        linear = matrix.copy()
-        if zoom < 0.7:
-            small = (max(1, round(iw * zoom)), max(1, round(ih * zoom)))
-            image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-            linear = matrix @ np.diag([iw / small[0], ih / small[1], 1.0])
+        level = int(np.clip(np.ceil(-np.log2(zoom) - 0.25), 0, len(self.levels[chosen]) - 1))
+        image = self.levels[chosen][level]
+        linear = matrix @ np.diag([iw / image.shape[1], ih / image.shape[0], 1.0])
         # cv2 counts pixel centres as integers, we as half-integers.
-        linear = np.array([[1, 0, -0.5], [0, 1, -0.5]]) @ np.vstack([linear, [0, 0, 1]]) @ np.array(
-            [[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]
+        linear = (
+            np.array([[1, 0, -0.5], [0, 1, -0.5]])
+            @ np.vstack([linear, [0, 0, 1]])
+            @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         )
         fill = [int(v) for v in rng.integers(0, 256, 3)] if rng.random() < 0.5 else [0, 0, 0]
         mode = cv2.INTER_CUBIC if rng.random() < 0.3 else cv2.INTER_LINEAR
@@ -265,7 +279,7 @@ class Composer:
             corners = geometry.apply(matrix, box.reshape(2, 2))
             moved = np.concatenate([corners.min(0) + shift, corners.max(0) + shift]).astype(np.float32)
             marks = (geometry.apply(matrix, points) + shift).astype(np.float32)
-            scene.add(moved, marks[MIRRORED] if mirror else marks, bool(ignore), window=window)
+            scene.add(moved, marks[MIRRORED] if mirror else marks, ignore=bool(ignore), window=window)
 
     def paste(self, scene: Scene, size: float) -> None:
         """Pastes one face, its box's longer side `size` px, where no other face is; gives up after a few places."""
@@ -275,7 +289,11 @@ class Composer:
         scale = size / max(w, h)
         angle = float(np.radians(rng.normal(0, 9) if rng.random() < 0.6 else rng.uniform(-40, 40)))
         # A turned face is as wide as a turned oval in its box.
-        half = scale / 2 * np.array([np.hypot(w * np.cos(angle), h * np.sin(angle)), np.hypot(w * np.sin(angle), h * np.cos(angle))])
+        half = (
+            scale
+            / 2
+            * np.array([np.hypot(w * np.cos(angle), h * np.sin(angle)), np.hypot(w * np.sin(angle), h * np.cos(angle))])
+        )
         for _ in range(6):
             spread = half if rng.random() < 0.85 else half * 0.2
             centre = rng.uniform(np.minimum(spread, px / 2), np.maximum(px - spread, px / 2))
@@ -297,7 +315,9 @@ class Composer:
         local = matrix @ np.diag([2.0**level, 2.0**level, 1.0]) @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         local[:, 2] -= (x0 + 0.5, y0 + 0.5)
         shape = (x1 - x0, y1 - y0)
-        patch = cv2.warpAffine(face.levels[level], local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        patch = cv2.warpAffine(
+            face.levels[level], local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         kind = int(rng.choice(3, p=[0.3, 0.15, 0.55]))
         alpha = cv2.warpAffine(self.masks[kind][level], local, shape, flags=cv2.INTER_LINEAR)[:, :, None]
         points = geometry.apply(matrix, face.points).astype(np.float32)
@@ -312,13 +332,15 @@ class Composer:
         patch = np.clip(patch * gain.astype(np.float32), 0, 255)
         if rng.random() < 0.3 and min(shape) > 8:
             coarse = float(rng.uniform(1.2, 3.0))
-            small = cv2.resize(patch, (max(2, int(shape[0] / coarse)), max(2, int(shape[1] / coarse))), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                patch, (max(2, int(shape[0] / coarse)), max(2, int(shape[1] / coarse))), interpolation=cv2.INTER_AREA
+            )
             patch = cv2.resize(small, shape, interpolation=cv2.INTER_LINEAR)
         scene.image[y0:y1, x0:x1] = (under + alpha * (patch - under)).astype(np.uint8)
-        scene.cover(alpha[:, :, 0], x0, y0)
+        scene.cover(np.asarray(alpha[:, :, 0], np.float32), x0, y0)
         if rng.random() < 0.35:
             occlude(scene.image, box, points, angle, rng)
-        scene.add(box, points, False, window=(0, 0, px, px))
+        scene.add(box, points, ignore=False, window=(0, 0, px, px))
 
 
 def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = None) -> Composer:

@@ -1,0 +1,102 @@
+"""The generator and discriminator at their borders, and the losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidanon.models.discriminator import Discriminator
+from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.layers import PointMaps
+from vidanon.train import losses
+
+TINY = GeneratorConfig(resolution=32, latent_dim=16, width=128, max_channels=16)
+
+
+def inputs(batch: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(3)
+    context = torch.rand(batch, 3, size, size, generator=random) * 2 - 1
+    hidden = torch.zeros(batch, 1, size, size)
+    hidden[:, :, size // 4 : -size // 4, size // 4 : -size // 4] = 1
+    points = torch.rand(batch, len(TINY.point_names), 2, generator=random)
+    return context * (1 - hidden), hidden, points, torch.randn(batch, TINY.latent_dim, generator=random)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_one_generator_runs_at_every_size_it_grew_through(size: int) -> None:
+    """The output has the crop's shape at each power of two, and is finite."""
+    torch.manual_seed(0)
+    out = Generator(TINY)(*inputs(2, size))
+    assert out.shape == (2, 3, size, size)
+    assert torch.isfinite(out).all()
+
+
+def test_a_size_it_does_not_know_is_refused_with_what_was_given() -> None:
+    """Shapes are checked at the border, not deep inside a convolution."""
+    with pytest.raises(ValueError, match="do not fit"):
+        Generator(TINY)(*inputs(2, 64))
+
+
+def test_unknown_keypoints_leave_an_empty_map_and_a_finite_face() -> None:
+    """NaN means unknown: no face is refused for it."""
+    torch.manual_seed(0)
+    context, hidden, points, latent = inputs(2, 32)
+    points[:, 3:] = torch.nan
+    assert torch.isfinite(Generator(TINY)(context, hidden, points, latent)).all()
+    maps = PointMaps()(points, 16)
+    assert maps[:, 3:].abs().max() == 0
+    assert maps[:, :3].amax((2, 3)).min() > 0.3
+
+
+def test_a_keypoint_map_peaks_where_the_point_is() -> None:
+    """x runs along the last axis, y along the one before."""
+    peak = PointMaps()(torch.tensor([[[0.25, 0.75]]]), 32)[0, 0]
+    assert divmod(int(peak.argmax()), 32) in {(23, 7), (23, 8), (24, 7), (24, 8)}
+
+
+def test_the_latent_and_the_points_reach_the_output() -> None:
+    """Another latent, or an open mouth, changes the face."""
+    torch.manual_seed(0)
+    generator = Generator(TINY)
+    context, hidden, points, latent = inputs(1, 32)
+    first = generator(context, hidden, points, latent)
+    assert (generator(context, hidden, points, -latent) - first).abs().max() > 1e-3
+    moved = points.clone()
+    moved[:, TINY.point_names.index("lip_lower_inner")] += 0.1
+    assert (generator(context, hidden, moved, latent) - first).abs().max() > 1e-4
+
+
+def test_the_discriminator_judges_each_size_and_passes_gradients() -> None:
+    """Logits are one a crop; R1 can differentiate them twice."""
+    torch.manual_seed(0)
+    discriminator = Discriminator(TINY)
+    context, hidden, points, _ = inputs(4, 32)
+    context.requires_grad_()
+    logits = discriminator(context, hidden, points)
+    assert logits.shape == (4,)
+    losses.r1(logits, context).backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
+
+
+def test_diversity_pays_for_features_and_not_for_a_colour_cast() -> None:
+    """A tint of the whole face is no other person."""
+    hidden = torch.ones(2, 1, 16, 16)
+    face = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    tinted = torch.cat([face, face + torch.tensor([0.3, -0.1, 0.2])[None, :, None, None]])
+    other = torch.cat([face, face.flip(2)])
+    assert losses.diversity(tinted, hidden, limit=1.0).abs() < 1e-6
+    assert losses.diversity(other, hidden, limit=1.0) < -0.01
+
+
+def test_the_terms_look_only_where_they_should() -> None:
+    """Reconstruction and colour see the hidden part, the seam term the ring around it."""
+    _, hidden, _, _ = inputs(1, 32)
+    image = torch.zeros(1, 3, 32, 32)
+    outside = torch.zeros_like(hidden)
+    far = torch.ones_like(image) * (hidden == 0)
+    assert losses.reconstruction(far, image, hidden) == 0
+    assert losses.low_frequency(far, image, hidden) == 0
+    assert losses.seam(far, image, hidden, outside) > 0.9
+    inside = torch.ones_like(image) * hidden
+    assert losses.seam(inside, image, hidden, outside) == 0
+    assert losses.reconstruction(inside, image, hidden) > 0.9

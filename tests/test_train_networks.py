@@ -1,0 +1,151 @@
+"""Training of the generator and the landmarker on a dozen cartoon faces: it learns, it resumes, it publishes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_faces import write_faces
+
+from vidanon.errors import InputError, UsageError, WeightsError
+from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.weights import load_weights, read_manifest, save_weights
+from vidanon.train import generator as gan
+from vidanon.train import landmarks
+from vidanon.train.faces import MIRROR, CropSampler, load_faces
+from vidanon.train.runs import load_checkpoint
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
+
+
+@pytest.fixture(scope="module")
+def faces_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_faces(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def options(folder: Path, run: Path, **changes: object) -> gan.GeneratorTraining:
+    base = gan.GeneratorTraining(
+        data=folder, run=run, images=48, resolution=16, width=128, max_channels=16, batch=8, threads=1
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def test_crops_are_upright_and_their_keypoints_lie_on_the_features(faces_folder: Path) -> None:
+    """The dark inner mouth is where lip points say, in crops that were moved, turned and mirrored."""
+    faces = load_faces(faces_folder, px=128, split="train")
+    sampler = CropSampler(faces, device=torch.device("cpu"), seed=1)
+    crops = sampler.batch(torch.arange(len(faces)), 64, photometric=False)
+    right, left = (crops.points[:, FACE_POINT_INDEX[n]] for n in ("right_eye", "left_eye"))
+    assert (left[:, 0] - right[:, 0]).min() > 0.1, "the subject's right eye is on the left of every crop"
+    at = (crops.points[:, FACE_POINT_INDEX["mouth_right"]] * 64).long().clamp(0, 63)
+    red = crops.image[torch.arange(len(faces)), :, at[:, 1], (at[:, 0] + 1).clamp(max=63)]
+    assert (red[:, 0] - red[:, 1]).median() > 0.2, "the mouth is red"
+
+
+def test_mirroring_twice_gives_every_point_back() -> None:
+    """The mirror table is its own inverse, and swaps left with right only."""
+    mirror = np.array(MIRROR)
+    assert (mirror[mirror] == np.arange(len(FACE_POINTS))).all()
+    assert FACE_POINTS[mirror[FACE_POINT_INDEX["left_ear"]]] == "right_ear"
+    assert FACE_POINTS[mirror[FACE_POINT_INDEX["jaw_4"]]] == "jaw_4"
+
+
+def test_the_context_never_holds_a_pixel_of_the_face(faces_folder: Path) -> None:
+    """Eyes and mouth of the training crops are hidden with every mask that is drawn."""
+    faces = load_faces(faces_folder, px=128, split="train")
+    sampler = CropSampler(faces, device=torch.device("cpu"), seed=2)
+    for _ in range(5):
+        crops = sampler.batch(torch.arange(len(faces)), 64)
+        for name in ("right_eye", "left_eye", "nose", "lip_lower_inner"):
+            at = (crops.points[:, FACE_POINT_INDEX[name]] * 64).long().clamp(0, 63)
+            assert (crops.hidden[torch.arange(len(faces)), 0, at[:, 1], at[:, 0]] == 1).all()
+        assert (crops.context * crops.hidden).abs().max() == 0
+
+
+def test_a_resumed_generator_run_goes_on_from_the_same_weights(faces_folder: Path, tmp_path: Path) -> None:
+    """The checkpoint holds networks, averages, optimizers, randomness and the count of images."""
+    path = gan.train(options(faces_folder, tmp_path / "run", images=24))
+    tensors, numbers = load_checkpoint(path)
+    assert numbers == {"images": 24, "steps": 3}
+    trainer = gan.Trainer(options(faces_folder, tmp_path / "other"))
+    trainer.load(path)
+    for name, value in trainer.state().items():
+        assert torch.equal(value, tensors[name]), name
+    gan.train(options(faces_folder, tmp_path / "run", resume=path))
+    assert load_checkpoint(path)[1]["images"] == 48
+    assert list((tmp_path / "run").glob("grid-*.png"))
+
+
+def test_growing_visits_every_size_and_fades_the_new_one_in() -> None:
+    """Phases follow the share of images; a new size starts at fade 0 and ends at 1."""
+    trainer = gan.Trainer(options(Path(), Path(), images=1000, resolution=64))
+    seen = []
+    for images in range(0, 1000, 10):
+        trainer.images = images
+        seen.append(trainer.now())
+    assert [size for size, _ in seen] == sorted(size for size, _ in seen)
+    assert {size for size, _ in seen} == {16, 32, 64}
+    first_of_64 = next(fade for size, fade in seen if size == 64)
+    assert first_of_64 < 0.2
+    assert seen[-1] == (64, 1.0)
+    assert sum(phase.share for phase in gan.phases_for(256)) == pytest.approx(1)
+
+
+def test_published_weights_rebuild_the_same_generator(faces_folder: Path, tmp_path: Path) -> None:
+    """What ships is the averaged network, with its config, checksum and the account of its run."""
+    run = options(faces_folder, tmp_path / "run", images=16, publish=tmp_path / "weights")
+    path = gan.train(run)
+    state, config = load_weights("generator", folder=tmp_path / "weights")
+    rebuilt = Generator(GeneratorConfig.from_dict(config))
+    rebuilt.load_state_dict(state)
+    trainer = gan.Trainer(run)
+    trainer.load(path)
+    for name, value in trainer.ema.network.state_dict().items():
+        assert torch.allclose(state[name], value, atol=2e-3, rtol=2e-3), name
+    record = read_manifest(tmp_path / "weights")["generator"]
+    assert record["run"]["images"] == 16
+    assert "MIT" in record["data"]
+
+
+def test_a_changed_weight_file_is_refused(tmp_path: Path) -> None:
+    """One flipped byte, and nothing is loaded."""
+    path = save_weights("net", {"a": torch.zeros(4)}, config={"x": 1}, record={"licence": "none"}, folder=tmp_path)
+    load_weights("net", folder=tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="checksum"):
+        load_weights("net", folder=tmp_path)
+    with pytest.raises(WeightsError, match="no weights of 'other'"):
+        load_weights("other", folder=tmp_path)
+
+
+def test_the_landmarker_learns_drawn_faces_and_resumes(faces_folder: Path, tmp_path: Path) -> None:
+    """Some hundred crops bring the mean error well down, and a second sitting goes on from the first."""
+    base = landmarks.LandmarksTraining(data=faces_folder, run=tmp_path / "run", images=64, batch=32, threads=1)
+    path = landmarks.train(base)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    first = rows[-1]["error"]
+    landmarks.train(dataclasses.replace(base, images=800, resume=path, publish=tmp_path / "weights"))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert rows[-1]["images"] == 800
+    assert rows[-1]["error"] < 0.85 * first
+    assert "val_mean_error_interocular" in read_manifest(tmp_path / "weights")["landmarks"]["measured"]
+
+
+def test_a_run_without_data_or_end_says_so(tmp_path: Path) -> None:
+    """A missing folder and a missing checkpoint are the user's to mend, in one line."""
+    with pytest.raises(InputError, match=r"labels\.npz"):
+        gan.train(options(tmp_path, tmp_path / "run"))
+    with pytest.raises(InputError, match="no checkpoint"):
+        gan.train(options(tmp_path, tmp_path / "run", resume=tmp_path / "none.safetensors"))
+    with pytest.raises(UsageError, match="needs an end"):
+        landmarks.check_budget(minutes=None, steps=None)
