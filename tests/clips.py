@@ -6,7 +6,6 @@ coding (`number_in`). Nothing here uses vidanon: the clips are made by PyAV alon
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,6 +53,7 @@ class Clip:
 
     @property
     def seconds(self) -> list[Fraction]:
+        """When each frame is shown."""
         return [pts * self.time_base for pts in self.pts]
 
 
@@ -111,7 +111,7 @@ def make_clip(
         sounds: list[tuple[Any, Tone]] = []
         if tones_first:
             sounds = [(_sound(out, tone), tone) for tone in tones]
-        video = _video(out, codec, size, pix_fmt, time_base, options)
+        video = _video(out, codec, size, pix_fmt, time_base, options=options)
         if tags is not None:
             context = video.codec_context
             context.color_primaries, context.color_trc, context.colorspace, context.color_range = tags
@@ -121,7 +121,7 @@ def make_clip(
             video.set_display_rotation(rotation)
         if not tones_first:
             sounds = [(_sound(out, tone), tone) for tone in tones]
-        second = _video(out, "libx264", size, "yuv420p", time_base, None) if second_camera else None
+        second = _video(out, "libx264", size, "yuv420p", time_base) if second_camera else None
         art = out.add_stream("png", pix_fmt="rgb24", width=64, height=64) if cover else None
         if art is not None:
             art.disposition = av.stream.Disposition.attached_pic
@@ -142,7 +142,9 @@ def make_clip(
     return Clip(path, pts, time_base, height if turned else width, width if turned else height, rotation)
 
 
-def _video(out: Any, codec: str, size: tuple[int, int], pix_fmt: str, time_base: Fraction, options: Any) -> Any:
+def _video(
+    out: Any, codec: str, size: tuple[int, int], pix_fmt: str, time_base: Fraction, *, options: Any = None
+) -> Any:
     stream = out.add_stream(codec, rate=30)
     stream.width, stream.height = size
     stream.pix_fmt = pix_fmt
@@ -150,7 +152,7 @@ def _video(out: Any, codec: str, size: tuple[int, int], pix_fmt: str, time_base:
     stream.time_base = time_base
     defaults = {"preset": "ultrafast", "crf": "12", "bf": "2"} if codec == "libx264" else {}
     if codec == "libx265":
-        defaults = {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=error:pools=1"}
+        defaults = {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=error:pools=1:bframes=0"}
     stream.options = defaults | (options or {})
     return stream
 
@@ -250,11 +252,10 @@ def _profile() -> bytes:
 SRGB_LIKE_PROFILE = _profile()
 
 
-def video_packets(path: Path) -> list[tuple[Fraction, int]]:
-    """(time, size) of every packet of the first video stream, sorted by time."""
+def frame_times(path: Path) -> list[Fraction]:
+    """When every frame of the first video stream is shown, as PyAV alone decodes it."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return sorted((p.pts * stream.time_base, p.size) for p in container.demux(stream) if p.size)
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
 
 
 def audio_packets(path: Path) -> list[list[tuple[Fraction, bytes]]]:
@@ -266,9 +267,3 @@ def audio_packets(path: Path) -> list[list[tuple[Fraction, bytes]]]:
             if packet.size and packet.stream_index in streams:
                 streams[packet.stream_index].append((packet.pts * packet.time_base, bytes(packet)))
     return list(streams.values())
-
-
-def png_bytes(picture: Picture) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
-    return stream.getvalue()

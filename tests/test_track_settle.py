@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from test_track_link import crowd_hiding_for_15_frames, face, frames, walk, wand
 from track_scene import HEIGHT, TIME_BASE, WIDTH, Person, Scene, joined
 
 from vidanon.geometry import area, centre_size, iou
+from vidanon.plan import Plan
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track import link as link_module
 from vidanon.track.settle import settle_all
@@ -224,6 +227,36 @@ def test_a_track_settled_in_pieces_is_the_track_settled_whole(monkeypatch: pytes
             assert a.source == b.source
             assert a.box == pytest.approx(b.box, abs=0.05)
             assert a.points == pytest.approx(b.points, abs=0.05, nan_ok=True)
+
+
+def test_a_scan_written_down_settles_like_one_in_memory(tmp_path: Path) -> None:
+    """Through a plan and out of it again, not a number changes."""
+    scene = Scene(crowd_hiding_for_15_frames(), 3, drop=0.3, cuts=[50])
+    with Plan.create(
+        tmp_path / "clip.plan",
+        source_name="clip.mp4",
+        fingerprint="f00d",
+        width=WIDTH,
+        height=HEIGHT,
+        time_base=TIME_BASE,
+        settings_json="{}",
+    ) as plan:
+        plan.append(scene.scan())
+        plan.finish_scan()
+        size = {"width": WIDTH, "height": HEIGHT}
+        how = {"settings": TrackSettings(), "detect": DetectSettings()}
+        plan.write_tracks(settle_all(plan.scanned, **size, time_base=TIME_BASE, **how))  # type: ignore[arg-type]
+        read = {(o.track, o.frame): o for _, found in plan.observations(0, None) for o in found}
+        tracks = plan.tracks()
+    expected = scene.settle()
+    assert tracks == [expected[n][0] for n in sorted(expected)]
+    for n, (_, items) in expected.items():
+        for item in items:
+            got = read.pop((n, item.frame))
+            assert (got.score, got.source) == (item.score, item.source)
+            assert np.array_equal(got.box, item.box)
+            assert np.array_equal(got.points, item.points, equal_nan=True)
+    assert read == {}
 
 
 def test_smoothing_leaves_constant_acceleration_alone() -> None:

@@ -86,22 +86,23 @@ def merge(looks: Sequence[Look], *, iou: float) -> Detections:
 
     # Cut boxes come last, so that they meet the whole ones; a cut box is dropped for half its area, not for IoU.
     order = np.lexsort((-scores * liking, cut))
+    left = np.ones(len(order), bool)
     kept: list[int] = []
     for i in order:
-        twin = -1
-        for k in kept:
-            if overlap[i, k] > iou or (cut[i] and within[i, k] > 0.5):
-                twin = k
-                break
-        if twin < 0:
-            kept.append(int(i))
-        else:
-            scores[twin] = max(scores[twin], scores[i])
-    kept = [
-        i
-        for i in kept
-        if not any(within[i, k] > INSIDE and areas[k] > 2 * areas[i] and scores[k] >= scores[i] for k in kept if k != i)
-    ]
+        if not left[i]:
+            continue
+        kept.append(int(i))
+        twins = left & ((overlap[i] > iou) | (cut & (within[:, i] > 0.5)))
+        scores[i] = max(scores[i], scores[twins].max(initial=0))
+        left &= ~twins
+        left[i] = False
+    final = np.array(kept)
+    swallowed = (
+        (within[np.ix_(final, final)] > INSIDE)
+        & (areas[final][None, :] > 2 * areas[final][:, None])
+        & (scores[final][None, :] >= scores[final][:, None])
+    )
+    kept = list(final[~swallowed.any(axis=1)])
     return best_first(Detections(boxes[kept], scores[kept], points[kept]), least=0.0)
 
 

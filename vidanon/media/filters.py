@@ -92,12 +92,18 @@ def concat(segments: Sequence[Path], target: Path, *, overwrite: bool = False) -
             listing = Path(folder, "segments.txt")
             listing.write_text("".join(f"file '{_quoted(segment)}'\n" for segment in segments), encoding="utf-8")
             joined = ffmpeg.input(str(listing), format="concat", safe=0)
-            _run(
-                joined.output(
-                    str(part.path), c="copy", map="0", fflags="+bitexact", map_metadata=-1, format=_muxer(target)
-                ),
-                target,
+            output = joined.output(
+                str(part.path),
+                c="copy",
+                map="0",
+                map_metadata=-1,
+                fflags="+bitexact",
+                # Without these two the encoder's priming at the start of the sound would move everything.
+                copyts=None,
+                avoid_negative_ts="disabled",
+                format=_muxer(target),
             )
+            _run(output, target)
         part.commit()
     except BaseException:
         part.discard()

@@ -24,6 +24,7 @@ from vidanon.errors import OutputError
 from vidanon.media.encoders import CONTAINERS, EncoderChoice, choose_encoder
 from vidanon.media.formats import handled_format
 from vidanon.media.frames import Frame
+from vidanon.media.hdr import hdr_options
 from vidanon.media.parts import output_error
 from vidanon.media.pictures import ColourTags, FieldOrder, PicturePreparer
 from vidanon.media.probe import display_matrix, first_picture, main_video, open_input
@@ -145,7 +146,10 @@ class Muxer:
             context.codec_tag = "hvc1"  # the tag Apple's players ask for
         if choice.encoder == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it writes to stderr by itself
-        context.options = dict(choice.options)
+        options = dict(choice.options)
+        for name, value in hdr_options(picture, choice.encoder).items():
+            options[name] = f"{options[name]}:{value}" if name in options else value
+        context.options = options
         if choice.qscale is not None:
             context.flags |= Flags.qscale
             context.global_quality = choice.qscale * _QP_TO_LAMBDA
@@ -218,7 +222,9 @@ class Muxer:
         and no encoder ever has to hold the source's time base.
         """
         if self._delay is None:
-            self._delay = max(0, -(packet.dts or 0))
+            # x265's first decoding time is noise where a clip is shorter than its delay; that is then all frames.
+            delay = -(packet.dts or 0)
+            self._delay = delay if 0 <= delay <= self._sent else self._sent
         assert packet.pts is not None
         assert self._first is not None
         order = self._packets - self._delay

@@ -150,8 +150,8 @@ def fit(
 
     A track is expected in two places: where its velocity takes it, and, if it was seen in the frame before, where
     optical flow takes it. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. `camera` is
-    the position of the camera's path, `pan` its motion to the next frame, `interval` seconds on: a face that moves fast against a lost track's
-    motion is someone else, coming in where the other went out.
+    the position of the camera's path, `pan` its motion to the next frame, `interval` seconds later: a face that moves
+    fast against a lost track's motion is someone else, coming in where the other went out.
     """
     last = np.array([t.box for t in tracks])
     elapsed = np.array([seconds - t.seconds for t in tracks])

@@ -173,9 +173,9 @@ def _within(clip: Clip, edge: int, frames: range, seconds: float) -> Array:
 
 
 def _flow_speed(track: RawTrack, clip: Clip, *, backwards: bool) -> tuple[float, float]:
-    """px a second by optical flow at a track's end, away from the track; 0 where there is no next frame."""
+    """px a second by optical flow at a track's end, away from the track; 0 where its shot has no next frame."""
     point = track.points[0 if backwards else -1]
-    if point.frame + 1 >= len(clip.pts):
+    if point.frame + 1 >= min(track.shot_stop, len(clip.pts)):
         return (0.0, 0.0)
     seconds = float((clip.pts[point.frame + 1] - clip.pts[point.frame]) * clip.time_base)
     if seconds <= 0:

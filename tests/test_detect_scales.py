@@ -1,0 +1,79 @@
+"""The pass policy: which scales, which tiles."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidanon.detect.scales import FACE_SHARE, MAX_UPSCALE, SizeRange, plan_passes, scales, spans, tiles
+
+SIZES = SizeRange()
+sides = st.integers(16, 8192)
+
+
+@given(length=st.integers(1, 9000), tile=st.integers(64, 2048), share=st.floats(0, 0.5))
+def test_spans_cover_everything_and_share_the_overlap(length: int, tile: int, share: float) -> None:
+    """No pixel is left out, no window is larger than a tile or reaches outside, neighbours share enough."""
+    overlap = int(tile * share)
+    found = spans(length, tile=tile, overlap=overlap)
+    assert found[0][0] == 0 and found[-1][1] == length
+    assert all(0 <= a < b <= length and b - a <= tile for a, b in found)
+    for (_, end), (start, _) in zip(found[:-1], found[1:], strict=True):
+        assert end - start >= overlap
+
+
+@given(width=sides, height=sides, x=st.floats(0, 1), y=st.floats(0, 1))
+def test_every_face_of_the_range_lies_whole_in_a_tile(width: int, height: int, x: float, y: float) -> None:
+    """A face as large as the overlap promises is never cut in every tile that sees it."""
+    face = SIZES.largest
+    if min(width, height) < face:
+        return
+    x0, y0 = x * (width - face), y * (height - face)
+    windows = tiles(width, height, tile_px=640, overlap=round(face * 1.1))
+    assert any(t.x0 <= x0 and t.y0 <= y0 and x0 + face <= t.x1 and y0 + face <= t.y1 for t in windows)
+
+
+@given(width=sides, height=sides, smallest=st.floats(6, 64))
+def test_the_passes_leave_no_size_of_face_out(width: int, height: int, smallest: float) -> None:
+    """From the smallest face asked for to one that fills the picture, every size suits some pass."""
+    found = scales(width, height, min_face_px=smallest, sizes=SIZES)
+    assert found == sorted(found, reverse=True) and found[0] <= MAX_UPSCALE
+    biggest = min(FACE_SHARE * min(width, height), max(width, height))
+    assert biggest * found[-1] <= 1.15 * SIZES.largest + 1e-6
+    for fine, coarse in zip(found[:-1], found[1:], strict=True):
+        assert SIZES.smallest / coarse <= SIZES.largest / fine, "the ranges of neighbouring passes overlap"
+    small_enough = SIZES.smallest / found[0] <= smallest * 1.001
+    assert small_enough or found[0] >= 1, "only the limit on enlargement may leave the smallest faces out"
+
+
+def test_full_hd_costs_one_full_look_and_a_cheap_one() -> None:
+    """1080p with 12 px faces: full resolution in one tile and a quarter-scale pass, six per cent of it."""
+    full, quarter = plan_passes(1920, 1080, min_face_px=12, tile_px=2048)
+    assert (full.scale, full.width, full.height, len(full.tiles)) == (1.0, 1920, 1080, 1)
+    assert quarter.width * quarter.height < 0.08 * full.width * full.height
+
+
+def test_four_k_is_tiled_and_its_coarse_passes_are_not() -> None:
+    """2160p exceeds the tile in width only at the finest scale."""
+    passes = plan_passes(3840, 2160, min_face_px=12, tile_px=2048)
+    assert len(passes[0].tiles) == 6
+    assert all(len(one.tiles) == 1 for one in passes[1:])
+
+
+def test_large_faces_alone_are_looked_for_at_a_reduced_scale() -> None:
+    """Asking for 48 px faces and more never looks at the full resolution."""
+    passes = plan_passes(1920, 1080, min_face_px=48, tile_px=2048)
+    assert passes[0].scale == pytest.approx(0.25)
+
+
+def test_small_pictures_are_enlarged_for_small_faces_but_large_ones_are_not() -> None:
+    """A 400 px GIF is looked at enlarged when 8 px faces are wanted; a 1080p frame is not."""
+    assert scales(400, 300, min_face_px=8, sizes=SIZES)[0] == pytest.approx(1.5)
+    assert scales(1920, 1080, min_face_px=8, sizes=SIZES)[0] == 1.0
+
+
+def test_an_empty_picture_is_refused() -> None:
+    """No picture has no pixels."""
+    with pytest.raises(ValueError, match="at least one px"):
+        plan_passes(0, 10, min_face_px=12, tile_px=2048)
