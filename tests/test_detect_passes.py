@@ -106,9 +106,7 @@ def test_a_cut_box_that_nothing_else_saw_is_kept() -> None:
 
 def test_the_comfortable_pass_gives_the_box_and_the_surest_the_score() -> None:
     """A closeup's box comes from the coarse pass even where the fine one was surer of it."""
-    found = merge(
-        [look([[0, 0, 90, 110]], [0.9], comfort=0.3), look([[0, 0, 100, 100]], [0.7], comfort=1.0)], iou=0.4
-    )
+    found = merge([look([[0, 0, 90, 110]], [0.9], comfort=0.3), look([[0, 0, 100, 100]], [0.7], comfort=1.0)], iou=0.4)
     np.testing.assert_array_equal(found.boxes, [[0, 0, 100, 100]])
     assert found.scores[0] == pytest.approx(0.9)
 
@@ -128,7 +126,9 @@ def test_two_faces_side_by_side_stay_two() -> None:
 
 def test_suppression_keeps_the_best_of_each_heap_and_drops_empty_boxes() -> None:
     """Plain NMS of the plug-ins: order of scores, one box per heap, nothing without area, nothing too faint."""
-    boxes: FloatArray = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10], [5, 5, 5, 9], [80, 0, 90, 9]], np.float32)
+    boxes: FloatArray = np.array(
+        [[0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10], [5, 5, 5, 9], [80, 0, 90, 9]], np.float32
+    )
     scores: FloatArray = np.array([0.6, 0.9, 0.5, 0.99, 0.05], np.float32)
     found = suppress(best_first(Detections(boxes, scores, np.zeros((5, 5, 2), np.float32)), least=0.2), iou=0.4)
     np.testing.assert_array_equal(found.scores, np.array([0.9, 0.5], np.float32))

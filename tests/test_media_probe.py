@@ -103,12 +103,19 @@ def test_every_bad_input_is_refused_in_one_line(tmp_path: Path, vfr_clip: Clip) 
         assert "\n" not in str(caught.value)
 
 
-def test_a_cut_off_matroska_is_refused(tmp_path: Path) -> None:
-    """The segment's own length gives an interrupted copy away."""
-    clip = make_clip(tmp_path / "whole.mkv", time_base=Fraction(1, 1000), pts=[33 * i for i in range(12)])
-    assert probe(clip.path).width == 160
-    with pytest.raises(InputError, match="cut off"):
-        probe(make_truncated(tmp_path / "half.mkv", clip))
+def test_a_cut_off_clip_is_refused_in_every_container(tmp_path: Path) -> None:
+    """Boxes, EBML, RIFF and GIF blocks all give an interrupted copy away, wherever it was interrupted."""
+    clips = [
+        make_clip(tmp_path / "a.mkv", time_base=Fraction(1, 1000), pts=[33 * i for i in range(12)]),
+        make_clip(tmp_path / "a.mov", muxer={"movflags": "+faststart"}),
+        make_clip(tmp_path / "a.avi", codec="mjpeg", pix_fmt="yuvj420p", time_base=Fraction(1, 30), pts=range(6)),
+        make_gif(tmp_path / "a.gif"),
+    ]
+    for clip in clips:
+        assert probe(clip.path).width == clip.width
+        for keep in (0.3, 0.7, 0.99):
+            with pytest.raises(InputError, match="cut off"):
+                probe(make_truncated(tmp_path / f"half{clip.path.suffix}", clip, keep=keep))
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def resized(image: ImageArray, one: Pass) -> ImageArray:
 
 def comfort(sides: FloatArray, sizes: SizeRange) -> FloatArray:
     """How much a network likes faces with these longer sides [N], px of its input: 1 well inside its range."""
-    below = sides / (1.6 * sizes.smallest)
+    below = sides / sizes.reliable
     above = 0.7 * sizes.largest / np.maximum(sides, 1e-3)
     return np.asarray(np.clip(np.minimum(below, above), 0.01, 1), np.float32)
 

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """What a network is good at, in px of its own input."""
+    """What a network is good at, in px of its own input, by the longer side of the face."""
 
     smallest: float = 12.0
-    """longer side of the smallest face it reliably finds"""
+    """below this it finds few faces"""
+    reliable: float = 20.0
+    """from this on it finds nearly all it ever finds"""
     largest: float = 240.0
-    """longer side of the largest"""
+    """the largest face it finds"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ class Pass:
 
 MAX_UPSCALE = 2.0
 """A picture is never enlarged more than this: beyond it there is no detail to find."""
-UPSCALE_BUDGET_PX = 1_100_000
-"""Pictures are enlarged only as far as the result stays under this many px."""
+COMFORT_BUDGET_PX = 1_100_000
+"""Smallest faces are shown at a reliable size as long as the pass has no more px than this, else at a possible one."""
+WORTHWHILE = 1.25
+"""Enlarging by less than this costs more sharpness than it gains size."""
 STEP = 4.0
 """Ratio of successive scales: wide enough to be cheap, narrow enough that the ranges overlap about threefold."""
 FACE_SHARE = 1.3
@@ -88,11 +92,14 @@ def tiles(width: int, height: int, *, tile_px: int, overlap: int) -> tuple[Tile,
 def scales(width: int, height: int, *, min_face_px: float, sizes: SizeRange) -> list[float]:
     """The scales of the passes, falling.
 
-    The finest shows a face of `min_face_px` at the network's smallest good size, within the limits of enlargement;
-    then every fourth of it until a face of FACE_SHARE times the shorter side is no larger than its largest.
+    The finest shows a face of `min_face_px` at the network's smallest size, or, in a picture small enough for that to
+    be cheap, at its smallest reliable one; then every fourth of it until a face of FACE_SHARE times the shorter side is
+    no larger than the network's largest.
     """
-    budget = math.sqrt(UPSCALE_BUDGET_PX / (width * height))
-    scale = min(sizes.smallest / min_face_px, MAX_UPSCALE, max(budget, 1.0))
+    budget = math.sqrt(COMFORT_BUDGET_PX / (width * height))
+    scale = min(MAX_UPSCALE, max(sizes.smallest / min_face_px, min(sizes.reliable / min_face_px, budget)))
+    if 1 < scale < WORTHWHILE:
+        scale = 1.0
     biggest = min(FACE_SHARE * min(width, height), max(width, height))
     # No pass may be coarser than what shows the largest face at the network's largest size: that is the last one.
     coarsest = min(sizes.largest / biggest, scale)

@@ -123,7 +123,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if missing:
         raise InputError(
-            f"{path}: is cut off: {missing} bytes are missing at the end",
+            f"{path}: is cut off: at least {missing} bytes are missing at the end",
             hint="wait until the copy has finished, or remux what is there with `ffmpeg -i IN -c copy OUT`",
         )
 

@@ -1,9 +1,10 @@
 """Is a file all there? Containers write down how long their parts are; a cut-off copy breaks that promise.
 
 In: a path. Out: how many promised bytes are missing. Only the outermost headers are read, so a 100 GB file costs
-a few seeks. Formats that promise nothing (MPEG-TS, GIF, raw streams) count as whole; the decoder judges them.
+a few seeks; a GIF, which has no lengths, is walked through to its end mark. Formats that promise nothing (MPEG-TS,
+raw streams) count as whole; the decoder judges them.
 
-Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's RIFF.
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's RIFF, CompuServe's GIF89a.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def missing_bytes(path: Path) -> int:
-    """Bytes that the container's headers promise beyond the end of the file; 0 where nothing is missing.
+    """Bytes that are missing at the end of the file, at least; 0 where nothing is.
 
     Raises OSError where the file cannot be read.
     """
@@ -29,6 +30,8 @@ def missing_bytes(path: Path) -> int:
             return _missing_boxes(stream, length)
         if head[:4] == _EBML:
             return _missing_segment(stream, length)
+        if head[:4] == b"GIF8":
+            return int(not _gif_ends(stream))
         if head[:4] == b"RIFF":
             # A RIFF size of 0 or 0xFFFFFFFF is what a streaming writer leaves behind: no promise.
             promised = int.from_bytes(head[4:8], "little")
@@ -75,3 +78,27 @@ def _vint(stream: BinaryIO) -> int | None:
     raw = (first[0] & (0xFF >> width)).to_bytes(1, "big") + stream.read(width - 1)
     value = int.from_bytes(raw, "big")
     return None if value == (1 << (7 * width)) - 1 else value
+
+
+def _gif_ends(stream: BinaryIO) -> bool:
+    """Whether a GIF's blocks lead to its end mark."""
+    flags = stream.read(13)[10:11]
+    stream.seek(_colour_table(flags), os.SEEK_CUR)
+    while kind := stream.read(1):
+        if kind == b"\x3b":
+            return True
+        if kind == b"\x21":
+            stream.seek(1, os.SEEK_CUR)  # what kind of extension
+        elif kind == b"\x2c":
+            flags = stream.read(9)[8:9]
+            stream.seek(_colour_table(flags) + 1, os.SEEK_CUR)  # and the LZW code size
+        else:
+            return True  # nothing a decoder would follow either: what comes now is not the picture's
+        while (size := stream.read(1)) not in (b"", b"\0"):
+            stream.seek(size[0], os.SEEK_CUR)
+    return False
+
+
+def _colour_table(flags: bytes) -> int:
+    """Bytes of the colour table that a GIF's flags announce."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0

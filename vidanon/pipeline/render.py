@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from vidanon.errors import PlanError
@@ -43,10 +44,14 @@ def render(
         plan.require_settled()
         tracks = {track.number: track for track in plan.tracks()}
         identities = {n: t.identity for n, t in tracks.items() if t.action == "anonymize"}
-        with Reader(source) as reader, Writer(target, reader.info, settings=settings.output) as writer:
+        with (
+            ExitStack() as stack,
+            Reader(source) as reader,
+            Writer(target, reader.info, settings=settings.output) as writer,
+        ):
             renderer = FaceRenderer(settings.render, key, device)
             meter = Meter("render", source, reader.info, listen, total=plan.header.frames)
-            planned = _planned(plan, identities)
+            planned = stack.enter_context(closing(_planned(plan, identities)))
             for batch in reader.batches(settings.run.batch_size):
                 wanted = [_of_frame(plan_path, planned, frame) for frame in batch]
                 results = _paint(renderer, batch, wanted, identities)
@@ -82,16 +87,16 @@ def render(
         )
 
 
-def _planned(plan: Plan, identities: dict[int, str]) -> Iterator[tuple[int, int, list[Observation]]]:
+def _planned(plan: Plan, identities: dict[int, str]) -> Generator[tuple[int, int, list[Observation]]]:
     """(index, pts, faces to cover) of every frame of the plan, in order."""
-    groups = plan.observations()
-    group = next(groups, None)
-    for index, pts in plan.frame_times():
-        found: list[Observation] = []
-        if group is not None and group[0] == index:
-            found = [item for item in group[1] if item.track in identities]
-            group = next(groups, None)
-        yield index, pts, found
+    with closing(plan.observations()) as groups, closing(plan.frame_times()) as times:
+        group = next(groups, None)
+        for index, pts in times:
+            found: list[Observation] = []
+            if group is not None and group[0] == index:
+                found = [item for item in group[1] if item.track in identities]
+                group = next(groups, None)
+            yield index, pts, found
 
 
 def _of_frame(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -147,7 +147,7 @@ class Plan:
                 face = next(faces, None)
             yield ScannedFrame(index, pts, tuple(found), change, skip, (x, y))
 
-    def frame_times(self) -> Iterator[tuple[int, int]]:
+    def frame_times(self) -> Generator[tuple[int, int]]:
         """(index, pts) of every scanned frame, in order."""
         rows = self._query("SELECT idx, pts FROM frames ORDER BY idx")
         yield from cast("Iterator[tuple[int, int]]", rows)
@@ -197,7 +197,7 @@ class Plan:
         """All tracks, by number."""
         return [Track(*row) for row in self._query("SELECT * FROM tracks ORDER BY number")]
 
-    def observations(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, list[Observation]]]:
+    def observations(self, start: int = 0, stop: int | None = None) -> Generator[tuple[int, list[Observation]]]:
         """(frame, its observations by track) for start <= frame < stop, streamed; frames without one are left out."""
         rows = self._query(schema.SELECT_OBSERVATIONS, start, self._header.frames if stop is None else stop)
         group: list[Observation] = []

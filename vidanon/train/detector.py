@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from torch import nn
 
 from vidanon.errors import UsageError
 from vidanon.models.detector import DetectorConfig, DetectorNet, cells
+from vidanon.models.weights import save_weights
 from vidanon.train.detector_loss import collate, detector_loss
 from vidanon.train.runs import (
     EMA,
@@ -70,6 +73,8 @@ class DetectorTraining:
     """between lines of statistics"""
     resume: Path | None = None
     """checkpoint to go on from"""
+    stop_after: int | None = None
+    """step at which to stop early, as a kill would; the schedule does not know of it"""
     config: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     """the network's shape"""
 
@@ -169,7 +174,7 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
             state.seconds = time.monotonic() - started
             spent = [state.step / options.steps] if options.steps is not None else []
             spent += [state.seconds / (60 * options.minutes)] if options.minutes is not None else []
-            if max(spent) >= 1:
+            if max(spent) >= 1 or (options.stop_after is not None and state.step >= options.stop_after):
                 break
             rate = learning_rate(options, step=state.step, progress=max(spent))
             for key, value in one_step(state, scenes, options, rate).items():
@@ -182,3 +187,25 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
                 saved = time.monotonic()
         state.save(folder, "latest")
     return state.average.network
+
+
+def publish(
+    checkpoint: Path, *, record: Mapping[str, Any], folder: Path | None = None, calibrate: tuple[float, float] = (1, 0)
+) -> Path:
+    """Writes a checkpoint's averaged network to the weights folder; returns the file.
+
+    `calibrate` (a, b) makes a score of logit x one of logit a * x + b, so that 0.5 can mean the same from one training
+    to the next; it is folded into the last convolution. `record` goes into the manifest, with steps and images.
+    Raises InputError for a checkpoint that cannot be read.
+    """
+    tensors, numbers = load_checkpoint(checkpoint)
+    network = DetectorNet(DetectorConfig.from_dict(numbers["config"]))
+    network.load_state_dict(unpack("average", tensors))
+    a, b = calibrate
+    with torch.no_grad():
+        network.head.score.weight.mul_(a)
+        network.head.score.bias.mul_(a).add_(b)  # type: ignore[union-attr]
+    spent = {"steps": numbers["step"], "images": numbers["images"], "hours": round(numbers["seconds"] / 3600, 2)}
+    return save_weights(
+        "detector", network.state_dict(), config=network.config.to_dict(), record={**spent, **record}, folder=folder
+    )

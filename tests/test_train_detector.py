@@ -1,0 +1,228 @@
+"""Training of the detector on drawn faces: scenes and labels agree, it learns, it resumes, it publishes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_faces import write_faces
+from PIL import Image
+
+from vidanon.detect.ours import OurNetwork
+from vidanon.errors import InputError, UsageError
+from vidanon.models.detector import DetectorConfig, DetectorNet, cells
+from vidanon.models.weights import load_weights, read_manifest
+from vidanon.train.detector import DetectorTraining, learning_rate, publish, train
+from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
+from vidanon.train.pseudo import PseudoOptions, agree
+from vidanon.train.runs import load_checkpoint
+from vidanon.train.scenes import Composer, Labelled, composer, read_pseudo, split, unknown_points
+from vidanon.types import Detections
+
+SMALL = DetectorConfig(stem=8, widths=(8, 16, 16, 16), depths=(0, 1, 1, 1), neck=16)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: a dozen drawn portraits and six plain pictures, one with a labelled face."""
+    folder = tmp_path_factory.mktemp("data")
+    write_faces(folder / "faces")
+    (folder / "crowd-dev").mkdir()
+    listed = {}
+    for i in range(6):
+        grey = np.full((200, 300, 3), 40 * i, np.uint8)
+        grey[60:100, 100:140] = (200, 120, 60)
+        Image.fromarray(grey).save(folder / "crowd-dev" / f"p{i}.jpg")
+        listed[f"p{i}"] = {"size": [300, 200], "boxes": [[100, 60, 140, 100]]}
+    (folder / "crowd-dev" / "boxes.json").write_text(json.dumps(listed))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def options(data: Path, run: Path, **changes: object) -> DetectorTraining:
+    base = DetectorTraining(
+        data=data, run=run, steps=4, batch=4, image_px=128, warmup_steps=4, log_steps=1, config=SMALL
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def targets(boxes: list[list[float]], *, ignore: list[bool] | None = None) -> Targets:
+    box = torch.tensor([boxes])
+    shy = torch.tensor([ignore or [False] * len(boxes)])
+    return Targets(box, torch.full((1, len(boxes), 5, 2), torch.nan), ~shy, shy)
+
+
+def test_labels_lie_in_the_scene_and_keypoints_in_their_box(data: Path) -> None:
+    """However a face was zoomed, turned, mirrored: eyes above mouth within the box, right eye on the picture's left."""
+    scenes = composer(data, pseudo=None, seed=3)
+    faces = 0
+    for _ in range(60):
+        scene = scenes.scene(160)
+        assert scene.image.shape == (160, 160, 3) and scene.image.dtype == np.uint8
+        assert (scene.boxes >= 0).all() and (scene.boxes <= 160).all()
+        for box, points, ignore in zip(scene.boxes, scene.points, scene.ignore, strict=True):
+            if ignore or np.isnan(points).any() or (box <= 0.5).any() or (box >= 159.5).any():
+                continue
+            faces += 1
+            assert (points > box[:2]).all() and (points < box[2:]).all()
+            assert points[0, 0] < points[1, 0] and points[3, 0] < points[4, 0]
+            assert points[:2, 1].mean() < points[3:, 1].mean()
+    assert faces > 50
+
+
+def test_tiny_boxes_are_ignored_not_learned(data: Path) -> None:
+    """A box under 6 px in the scene is neither a face to find nor background."""
+    tiny = np.array([[100, 60, 104, 64]], np.float32)
+    picture = Labelled(np.zeros((300, 300, 3), np.uint8), tiny, unknown_points(1), np.zeros(1, bool))
+    scenes = Composer([], [picture], rng=np.random.default_rng(0))
+    drawn = [scenes.scene(96) for _ in range(30)]
+    for scene in drawn:
+        small = (scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1, initial=0) < 6
+        assert scene.ignore[small].all()
+
+
+def test_every_fifth_picture_by_name_is_held_out(data: Path) -> None:
+    """The split depends on nothing but the names, and the composer keeps to it."""
+    kept, held = split([f"p{i}" for i in range(6)][::-1])
+    assert held == ["p0", "p5"] and kept == ["p1", "p2", "p3", "p4"]
+    assert len(composer(data, pseudo=None, seed=0).pictures) == 4
+
+
+def test_every_face_has_a_cell_and_ignored_places_are_left_alone() -> None:
+    """SimOTA gives each face at least one cell near it; cells over an ignored box are told so."""
+    where = cells(128, 128, SMALL.strides)
+    wanted = targets(
+        [[10.0, 10.0, 18.0, 18.0], [20.0, 30.0, 110.0, 120.0], [90.0, 4.0, 110.0, 24.0]], ignore=[False, False, True]
+    )
+    count = len(where)
+    answer = assign(torch.zeros(1, count), torch.rand(1, count, 4) * 0.1 + where[:, [0, 1, 0, 1]], where, wanted)[0]
+    assert {0, 1} == set(answer[answer >= 0].tolist())
+    assert (where[answer == 0, :2] - 14).abs().max() < 13, "a small face's cells are beside it"
+    assert (answer[(where[:, :2] > 91).all(1) & (where[:, 0] < 109) & (where[:, 1] < 23)] == -2).all()
+    inside = (where[:, 0] > 90) & (where[:, 0] < 110) & (where[:, 1] > 4) & (where[:, 1] < 24)
+    assert inside.any() and (answer[inside] == -2).all()
+
+
+def test_a_scene_without_faces_still_teaches() -> None:
+    """No labels: the loss is finite, has a gradient, and is all about the score."""
+    network = DetectorNet(SMALL)
+    empty = Labelled(
+        np.zeros((64, 64, 3), np.uint8), np.zeros((0, 4), np.float32), unknown_points(0), np.zeros(0, bool)
+    )
+    pictures, wanted = collate([empty, empty])
+    losses = detector_loss(network(pictures), cells(64, 64, SMALL.strides), wanted)
+    losses["total"].backward()
+    assert torch.isfinite(losses["total"]) and losses["box"] == 0 and losses["points"] == 0
+    assert network.head.score.weight.grad is not None and network.head.score.weight.grad.abs().sum() > 0
+
+
+def test_unknown_keypoints_cost_nothing() -> None:
+    """A box without keypoints trains box and score alone."""
+    network = DetectorNet(SMALL)
+    face = np.array([[10, 10, 50, 50]], np.float32)
+    scene = Labelled(np.zeros((64, 64, 3), np.uint8), face, unknown_points(1), np.zeros(1, bool))
+    losses = detector_loss(network(collate([scene])[0]), cells(64, 64, SMALL.strides), collate([scene])[1])
+    assert losses["points"] == 0 and losses["box"] > 0
+
+
+def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
+    """Forty steps on drawn scenes bring the loss well down."""
+    train(options(data, tmp_path, steps=40, rate=5e-3))
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    totals = [line["total"] for line in lines]
+    assert len(totals) == 40
+    assert np.mean(totals[-8:]) < 0.8 * np.mean(totals[:8])
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(data: Path, tmp_path: Path) -> None:
+    """Four steps, or two and two more: the same weights, averages and counts, to the bit."""
+    train(options(data, tmp_path / "whole", steps=4, seed=7))
+    half = options(data, tmp_path / "half", steps=2, seed=7)
+    # The cosine looks at the whole budget, so the first half is told of four steps and stopped by a checkpoint of two.
+    rates = [learning_rate(options(data, tmp_path, steps=4), step=k, progress=k / 4) for k in range(4)]
+    assert rates[0] < rates[1] and rates[3] > 0
+    train(dataclasses.replace(half, steps=4, stop_after=2))
+    train(dataclasses.replace(half, steps=4, run=tmp_path / "rest", resume=tmp_path / "half" / "latest.safetensors"))
+    a, numbers_a = load_checkpoint(tmp_path / "whole" / "latest.safetensors")
+    b, numbers_b = load_checkpoint(tmp_path / "rest" / "latest.safetensors")
+    assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+    assert (numbers_a["step"], numbers_a["images"]) == (numbers_b["step"], numbers_b["images"]) == (4, 16)
+
+
+def test_resuming_with_another_shape_of_network_is_refused(data: Path, tmp_path: Path) -> None:
+    """The user is told, not shown a stack of tensor sizes."""
+    train(options(data, tmp_path, steps=1))
+    other = dataclasses.replace(SMALL, neck=24)
+    with pytest.raises(UsageError, match="another network"):
+        train(options(data, tmp_path / "b", steps=2, config=other, resume=tmp_path / "latest.safetensors"))
+
+
+def test_a_run_without_an_end_or_without_data_is_refused(data: Path, tmp_path: Path) -> None:
+    """Budget and data are checked before anything is trained."""
+    with pytest.raises(UsageError):
+        train(options(data, tmp_path, steps=None))
+    with pytest.raises(InputError):
+        train(options(tmp_path / "nothing", tmp_path))
+
+
+def test_what_is_published_is_the_averaged_network_with_calibrated_scores(data: Path, tmp_path: Path) -> None:
+    """The weight file, loaded as the runtime loads it, gives the checkpoint's average with shifted logits."""
+    network = train(options(data, tmp_path, steps=2))
+    folder = tmp_path / "weights"
+    publish(tmp_path / "latest.safetensors", record={"licence": "none"}, folder=folder, calibrate=(2.0, -1.0))
+    state, config = load_weights("detector", folder=folder)
+    assert DetectorConfig.from_dict(config) == SMALL
+    shipped = DetectorNet(SMALL)
+    shipped.load_state_dict(state)
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before, after = network(picture), shipped.eval()(picture)
+    torch.testing.assert_close(after[..., 0], 2 * before[..., 0] - 1)
+    torch.testing.assert_close(after[..., 1:], before[..., 1:])
+    record = read_manifest(folder)["detector"]
+    assert (record["steps"], record["images"], record["licence"]) == (2, 8, "none")
+    assert OurNetwork(state, config, device="cpu", least=0.2, nms_iou=0.4).faces([np.zeros((40, 50, 3), np.uint8)])
+
+
+def vote(*rows: tuple[float, float, float, float, float]) -> Detections:
+    array = np.array(rows, np.float32).reshape(-1, 5)
+    return Detections(array[:, :4], array[:, 4], unknown_points(len(array)))
+
+
+def test_teachers_agreeing_make_a_face_and_one_alone_a_region_to_ignore() -> None:
+    """Both sure: a face. One very sure: a face. One doubtful, or only the second one: ignored."""
+    first = vote((0, 0, 10, 10, 0.7), (50, 0, 60, 10, 0.9), (100, 0, 110, 10, 0.5))
+    second = vote((1, 0, 11, 10, 0.8), (200, 0, 210, 10, 0.9))
+    boxes, points, ignore = agree([first, second], PseudoOptions())
+    np.testing.assert_array_equal(boxes[:, 0], [0, 50, 100, 200])
+    np.testing.assert_array_equal(ignore, [False, False, True, True])
+    assert points.shape == (4, 5, 2)
+
+
+def test_pseudo_labels_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """The file keeps boxes, points, flags and, JPEG apart, pictures."""
+    image = np.full((40, 60, 3), 90, np.uint8)
+    packed = np.frombuffer(_jpeg(image), np.uint8)
+    boxes = np.array([[1, 2, 30, 35]], np.float32)
+    np.savez(
+        tmp_path / "p.npz", count=1, jpeg_0=packed, boxes_0=boxes, points_0=unknown_points(1), ignore_0=np.array([True])
+    )
+    (back,) = read_pseudo(tmp_path / "p.npz")
+    np.testing.assert_array_equal(back.boxes, boxes)
+    assert back.ignore.tolist() == [True] and abs(int(back.image[5, 5, 0]) - 90) < 4
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    import io
+
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
