@@ -33,7 +33,7 @@ def studio(random: np.random.Generator) -> tuple[Floats, Floats]:
             x += float(width) + random.integers(3, 26)
         for left, right in ((20, 390), (890, WIDTH - 20)):
             cv2.rectangle(wall, (left, top + 140), (right, top + 152), (0.20, 0.15, 0.12), -1)
-    wall = np.asarray(cv2.GaussianBlur(wall, (0, 0), 5), np.float32)
+    wall = np.asarray(cv2.GaussianBlur(wall, (0, 0), 16), np.float32)
     y, x_grid = np.mgrid[0:HEIGHT, 0:WIDTH]
     wall = wall * (0.75 + 0.5 * np.exp(-(((x_grid - 640) / 420) ** 2) - ((y - 260) / 330) ** 2))[..., None]
     desk = np.zeros((HEIGHT, WIDTH, 4), np.float32)
@@ -58,7 +58,7 @@ def street(random: np.random.Generator) -> tuple[Floats, Floats]:
                 cv2.rectangle(view, (wx, wy), (wx + 24, wy + 38), (glass, glass * 1.05, glass * 1.2), -1)
         x += house + int(random.integers(0, 16))
     view[600:] = gradient((120, 120, 118), (92, 92, 92), HEIGHT - 600, width)
-    view = np.asarray(cv2.GaussianBlur(view, (0, 0), 3), np.float32)
+    view = np.asarray(cv2.GaussianBlur(view, (0, 0), 9), np.float32)
     wall = np.zeros((HEIGHT, WIDTH, 4), np.float32)
     wall[560:, :, :3] = gradient((134, 120, 108), (104, 92, 84), HEIGHT - 560, WIDTH)
     for row, top in enumerate(range(560, HEIGHT, 32)):

@@ -21,10 +21,8 @@ def ibug(cx: float, cy: float, size: float, *, mouth: float, lids: float) -> np.
 
     def eye(x: float) -> list[tuple[float, float]]:
         h = lids / 2
-        return [(x - 0.08, -0.1), (x - 0.03, -0.1 - h), (x + 0.03, -0.1 - h), (x + 0.08, -0.1)] + [
-            (x + 0.03, -0.1 + h),
-            (x - 0.03, -0.1 + h),
-        ]
+        corners = ((-0.08, 0.0), (-0.03, -h), (0.03, -h), (0.08, 0.0), (0.03, h), (-0.03, h))
+        return [(x + dx, -0.1 + dy) for dx, dy in corners]
 
     outer = [(0.16 * np.cos(a), 0.26 + (0.05 + mouth / 2) * np.sin(a)) for a in np.linspace(np.pi, 3 * np.pi, 13)[:12]]
     inner = [(0.1 * np.cos(a), 0.26 + mouth / 2 * np.sin(a)) for a in np.linspace(np.pi, 3 * np.pi, 9)[:8]]

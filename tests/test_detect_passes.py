@@ -21,6 +21,7 @@ class SquareNetwork:
         self.seen: list[tuple[int, int, int]] = []
 
     def faces(self, images: Sequence[ImageArray]) -> list[Detections]:
+        """Boxes of the blobs, one score."""
         self.seen.append((len(images), *images[0].shape[:2]))
         return [self._one(image) for image in images]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,10 @@ def test_spans_cover_everything_and_share_the_overlap(length: int, tile: int, sh
     """No pixel is left out, no window is larger than a tile or reaches outside, neighbours share enough."""
     overlap = int(tile * share)
     found = spans(length, tile=tile, overlap=overlap)
-    assert found[0][0] == 0 and found[-1][1] == length
+    assert found[0][0] == 0
+    assert found[-1][1] == length
     assert all(0 <= a < b <= length and b - a <= tile for a, b in found)
-    for (_, end), (start, _) in zip(found[:-1], found[1:], strict=True):
+    for (_, end), (start, _) in itertools.pairwise(found):
         assert end - start >= overlap
 
 
@@ -38,10 +41,11 @@ def test_every_face_of_the_range_lies_whole_in_a_tile(width: int, height: int, x
 def test_the_passes_leave_no_size_of_face_out(width: int, height: int, smallest: float) -> None:
     """From the smallest face asked for to one that fills the picture, every size suits some pass."""
     found = scales(width, height, min_face_px=smallest, sizes=SIZES)
-    assert found == sorted(found, reverse=True) and found[0] <= MAX_UPSCALE
+    assert found == sorted(found, reverse=True)
+    assert found[0] <= MAX_UPSCALE
     biggest = min(FACE_SHARE * min(width, height), max(width, height))
     assert biggest * found[-1] <= 1.15 * SIZES.largest + 1e-6
-    for fine, coarse in zip(found[:-1], found[1:], strict=True):
+    for fine, coarse in itertools.pairwise(found):
         assert SIZES.smallest / coarse <= SIZES.largest / fine, "the ranges of neighbouring passes overlap"
     small_enough = SIZES.smallest / found[0] <= smallest * 1.3
     assert small_enough or found[0] == MAX_UPSCALE, "only the limit on enlargement may leave the smallest faces out"

@@ -44,7 +44,7 @@ def walkers() -> list[Walker]:
     """One that crosses, one that stands, one that comes late."""
     return [
         Walker(0, 99, lambda n: (10 + 3 * n, 30, 40 + 3 * n, 66)),
-        Walker(0, 99, lambda n: (150, 90, 178, 124)),
+        Walker(0, 99, lambda _: (150, 90, 178, 124)),
         Walker(14, 99, lambda n: (60, 100 - n, 82, 127 - n)),
     ]
 
@@ -52,11 +52,11 @@ def walkers() -> list[Walker]:
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CardDetector]:
     """Puts the stand-in detector and landmarker in place; call it for a fresh one."""
-    monkeypatch.setattr(scan_stage.FaceLandmarker, "shipped", lambda device: CardLandmarker())
+    monkeypatch.setattr(scan_stage.FaceLandmarker, "shipped", lambda _: CardLandmarker())
 
     def place(**how: Any) -> CardDetector:
         detector = CardDetector(**how)
-        monkeypatch.setattr(scan_stage, "build_detector", lambda settings, **_: detector)
+        monkeypatch.setattr(scan_stage, "build_detector", lambda *_, **__: detector)
         return detector
 
     place()
@@ -308,8 +308,8 @@ def test_requests_that_make_no_sense_are_refused_before_any_work(tmp_path: Path)
         run_stage.anonymize([tmp_path / "none.mp4"], tmp_path / "out", settings=SOLID)
     with pytest.raises(UsageError, match="no input"):
         run_stage.anonymize([], tmp_path / "out", settings=SOLID)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no video or picture"):
-        (tmp_path / "empty").mkdir()
         run_stage.anonymize([tmp_path / "empty"], tmp_path / "out", settings=SOLID)
     report = run_stage.anonymize([one], one, settings=SOLID)
     assert isinstance(report.failures[0][1], OutputError)
@@ -343,7 +343,7 @@ sys.path.insert(0, {tests!r})
 from street import CardDetector, CardLandmarker
 from test_pipeline import SOLID
 from vidanon.pipeline import run, scan
-scan.FaceLandmarker.shipped = lambda device: CardLandmarker()
+scan.FaceLandmarker.shipped = lambda _: CardLandmarker()
 scan.build_detector = lambda settings, **_: CardDetector()
 report = run.anonymize([Path({source!r})], Path({target!r}), settings=SOLID)
 assert report.ok, report.failures

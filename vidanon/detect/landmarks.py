@@ -22,8 +22,8 @@ SPREAD_AT_HALF = 0.08
 """Spread, in parts of the face box, at which the confidence is one half."""
 TRUSTED = 0.3
 """Confidence below which a point counts as unknown."""
-CUDA_BATCH = 64
-"""Crops a call on a GPU; on a CPU each face runs alone, so that no face depends on its neighbours by a bit."""
+BATCH = 64
+"""Crops a call. Calls never span frames, so a face depends on its own frame alone, whatever frames are batched."""
 
 
 class FaceLandmarker:
@@ -35,7 +35,6 @@ class FaceLandmarker:
             network.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
         )
         self.config = network.config
-        self.batch = 1 if self.device.type == "cpu" else CUDA_BATCH
 
     @classmethod
     def shipped(cls, device: torch.device | str) -> FaceLandmarker:
@@ -55,8 +54,8 @@ class FaceLandmarker:
         confidence = np.zeros((n, N_FACE_POINTS), np.float32)
         size = self.config.size
         matrices = [self._matrix(box, five) for box, five in zip(found.boxes, found.keypoints, strict=True)]
-        for start in range(0, n, self.batch):
-            group = matrices[start : start + self.batch]
+        for start in range(0, n, BATCH):
+            group = matrices[start : start + BATCH]
             crops = np.stack([_crop(image, m, size) for m in group])
             tensor = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.inference_mode():

@@ -69,7 +69,7 @@ class GeneratorConfig:
 
 
 class Generator(nn.Module):
-    """See the module's docstring. `grow` adds levels: a run at 32 px trains the part of the net that 64 px builds on."""
+    """See the module's docstring. A run at 32 px trains the part of the net that 64 px builds on."""
 
     BASE = 4
 

@@ -65,7 +65,6 @@ class Landmarker(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, 3 * N_FACE_POINTS),
         )
-        nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Points [B, 30, 2] in 0..1 of the crop and spreads [B, 30] (same unit) of crops [B, 3, S, S] in [-1, 1]."""

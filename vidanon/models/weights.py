@@ -66,6 +66,7 @@ def save_weights(
     }
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"network": name, "config": json.dumps(dict(config), sort_keys=True)})
+    part.chmod(0o644)  # safetensors makes files for their owner alone
     part.replace(path)
     manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {}
     manifest[name] = {"file": path.name, "sha256": sha256(path), **record}

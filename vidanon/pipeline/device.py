@@ -10,7 +10,7 @@ from vidanon.errors import DeviceError, UsageError
 
 
 def pick_device(wanted: str) -> str:
-    """ "cpu" or "cuda:N" for "auto", "cpu", "cuda" or "cuda:N".
+    """The device that "auto", "cpu", "cuda" or "cuda:N" stands for: "cpu" or "cuda:N".
 
     Raises UsageError for anything else, DeviceError if that GPU is not there: never a silent fall-back to the CPU.
     """

@@ -32,8 +32,10 @@ def low_frequency(painted: Tensor, image: Tensor, hidden: Tensor, *, cells: int 
 
 
 def reconstruction(painted: Tensor, image: Tensor, hidden: Tensor) -> Tensor:
-    """L1 over the hidden part. Finds eyes, nose and mouth within minutes, and pulls every latent to one mean face:
-    a crutch for short runs, best leant on lightly."""
+    """L1 over the hidden part.
+
+    Finds eyes, nose and mouth within minutes, and pulls every latent to one mean face: a crutch for short runs.
+    """
     return ((painted - image).abs() * hidden).sum() / (hidden.sum() * image.shape[1] + 1e-6)
 
 

@@ -19,7 +19,6 @@ from torch import nn
 
 from vidanon.errors import InputError, UsageError
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

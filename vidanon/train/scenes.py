@@ -244,14 +244,14 @@ class Composer:
         chosen = int(rng.integers(len(self.pictures)))
         source = self.pictures[chosen]
         ih, iw = source.image.shape[:2]
-        if len(source.boxes):
+        if len(source.boxes) and rng.random() < 0.7:
             # Aim at one of its faces: at log-uniform size, somewhere in the window.
             b = source.boxes[int(rng.integers(len(source.boxes)))]
             size = max(float(b[2] - b[0]), float(b[3] - b[1]), 1.0)
             zoom = float(np.clip(np.exp(rng.uniform(np.log(9), np.log(min(0.7 * min(w, h), 180)))) / size, 0.35, 4.0))
             aim = np.array([(b[0] + b[2]) / 2, (b[1] + b[3]) / 2])
         else:
-            zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(2.0))))
+            zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(2.5))))
             aim = rng.uniform(0, 1, 2) * (iw, ih)
         zoom = max(zoom, min(w / iw, h / ih) * 0.9)
         offset = rng.uniform(0.15, 0.85, 2) * (w, h) - aim * zoom
@@ -353,5 +353,5 @@ def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = 
     if pseudo is not None:
         pictures += read_pseudo(pseudo)
     # Pictures without a face are few, and they alone teach what real places hold that is not a face.
-    pictures += 2 * [p for p in pictures if not len(p.boxes)]
+    pictures += 3 * [p for p in pictures if not len(p.boxes)]
     return Composer(crops, pictures, rng=np.random.default_rng(seed))
