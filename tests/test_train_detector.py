@@ -16,11 +16,13 @@ from vidanon.detect.ours import OurNetwork
 from vidanon.errors import InputError, UsageError
 from vidanon.models.detector import DetectorConfig, DetectorNet, cells
 from vidanon.models.weights import load_weights, read_manifest
+from vidanon.train import pseudo
 from vidanon.train.detector import DetectorTraining, learning_rate, publish, train
 from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
+from vidanon.train.labelled import Labelled, read_pseudo, split, unknown_points
 from vidanon.train.pseudo import PseudoOptions, agree
 from vidanon.train.runs import load_checkpoint
-from vidanon.train.scenes import Composer, Labelled, composer, read_pseudo, split, unknown_points
+from vidanon.train.scenes import Composer, composer
 from vidanon.types import Detections
 
 SMALL = DetectorConfig(stem=8, widths=(8, 16, 16, 16), depths=(0, 1, 1, 1), neck=16)
@@ -236,6 +238,42 @@ def test_pseudo_labels_come_back_as_they_were_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.boxes, boxes)
     assert back.ignore.tolist() == [True]
     assert abs(int(back.image[5, 5, 0]) - 90) < 4
+
+
+class Blobs:
+    """Stands for an ONNX teacher: one sure face where the picture is red."""
+
+    def __init__(self, path: Path, **_: object) -> None:
+        self.shift = 1.0 if path.name == "second.onnx" else 0.0
+
+    def faces(self, images: list[np.ndarray]) -> list[Detections]:
+        """The bounding box of what is red."""
+        found = []
+        for image in images:
+            y, x = np.nonzero(image[:, :, 0].astype(int) - image[:, :, 1] > 60)
+            rows = [(x.min() + self.shift, y.min(), x.max() + 1, y.max() + 1, 0.9)] if len(x) else []
+            found.append(vote(*rows))
+        return found
+
+
+def test_a_folder_of_clips_becomes_pseudo_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every still and clip is looked at by both teachers; what they agree on comes back from the file."""
+    monkeypatch.setattr(pseudo, "OnnxNetwork", Blobs)
+    for name, red in (("a.png", True), ("b.jpg", False)):
+        image = np.full((120, 160, 3), 80, np.uint8)
+        if red:
+            image[40:80, 60:100] = (220, 40, 40)
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no clip")
+    options = pseudo.PseudoLabelling(
+        clips=tmp_path, teacher=Path("first.onnx"), second=Path("second.onnx"), target=tmp_path / "out" / "labels.npz"
+    )
+    with_face, without = read_pseudo(pseudo.label(options))
+    np.testing.assert_allclose(with_face.boxes, [[60, 40, 100, 80]], atol=2)
+    assert with_face.ignore.tolist() == [False]
+    assert len(without.boxes) == 0
+    with pytest.raises(InputError, match="no clips"):
+        pseudo.label(dataclasses.replace(options, clips=tmp_path / "out"))
 
 
 def _jpeg(image: np.ndarray) -> bytes:

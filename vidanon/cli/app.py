@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import vidanon
-from vidanon.cli import console, looking, plans, running, training
+from vidanon.cli import bench, console, looking, plans, running, training
 
 MAIN_JOB = "The main job"
 PLANS = "Plans and presets"
@@ -92,6 +92,8 @@ def build() -> typer.Typer:
     app.command("info", rich_help_panel=CHECKS, no_args_is_help=True)(looking.info)
     app.command("compare", rich_help_panel=CHECKS, no_args_is_help=True)(looking.compare)
     app.command("contact-sheet", rich_help_panel=CHECKS, no_args_is_help=True)(looking.contact_sheet)
+
+    app.command("bench", rich_help_panel=CHECKS, no_args_is_help=True)(bench.bench)
 
     _group(app, "train", "Train the networks.", NETWORKS, training.TrainGroup)
     evaluate = _group(app, "evaluate", "Measure the networks.", NETWORKS)

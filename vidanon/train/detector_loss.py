@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidanon.models.detector import FACE_CELLS, decode
-from vidanon.train.scenes import Labelled
+from vidanon.train.labelled import Labelled
 
 FAR = 1e5
 """Cost that keeps a cell from ever being chosen."""

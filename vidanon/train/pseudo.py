@@ -1,6 +1,6 @@
 """Pseudo-labels: what two independent detectors agree on in pictures nobody labelled.
 
-In: pictures (name to uint8 RGB) and ONNX teachers given by path. Out: one `.npz` that `train.scenes.read_pseudo`
+In: clips or pictures and two ONNX teachers given by path. Out: one `.npz` that `train.labelled.read_pseudo`
 reads: JPEG pictures, boxes, keypoints and ignore flags. What every teacher is sure of, at any scale, is a face;
 what only one sees, or sees faintly, is a region to look away from; the rest is background.
 """
@@ -17,7 +17,11 @@ import numpy as np
 from vidanon import geometry
 from vidanon.detect.base import join, moved, suppress
 from vidanon.detect.onnx import OnnxNetwork
-from vidanon.train.scenes import Labelled, unknown_points
+from vidanon.errors import InputError
+from vidanon.media.probe import MEDIA_SUFFIXES, probe
+from vidanon.media.reader import Reader
+from vidanon.media.sample import evenly, sample_frames
+from vidanon.train.labelled import Labelled, unknown_points
 from vidanon.types import Detections, ImageArray
 
 
@@ -104,3 +108,47 @@ def build(
     with target.open("wb") as stream:
         np.savez(stream, **record)  # type: ignore[arg-type]
     return labels
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabelling:
+    """Everything a labelling run is told."""
+
+    clips: Path
+    """folder of clips and stills"""
+    teacher: Path
+    """ONNX detector whose boxes and keypoints are kept (YuNet)"""
+    second: Path
+    """ONNX detector that must agree (Ultra-Light)"""
+    target: Path
+    """.npz to be written"""
+    frames: int = 12
+    """frames of each clip, evenly spread"""
+    max_side: int = 1280
+    """larger frames are reduced to this longer side, px"""
+
+
+def frames_of(clip: Path, *, frames: int, max_side: int) -> dict[str, ImageArray]:
+    """Evenly spread frames of a clip, upright, by name. Raises InputError for a clip that cannot be read."""
+    count = probe(clip).frames_estimate
+    if count is None:
+        with Reader(clip) as reader:
+            count = sum(1 for _ in reader)
+    chosen = evenly(count, min(frames, count))
+    pictures = sample_frames(clip, chosen, max_side=max_side)
+    return {f"{clip.name}:{i}": picture for i, picture in zip(chosen, pictures, strict=True)}
+
+
+def label(options: PseudoLabelling) -> Path:
+    """Labels evenly spread frames of every clip in a folder; returns the file.
+
+    Raises InputError where the folder holds no clip, or for one that cannot be read.
+    """
+    clips = sorted(p for p in options.clips.glob("*") if p.suffix.lower() in MEDIA_SUFFIXES)
+    if not clips:
+        raise InputError(f"no clips in {options.clips}", hint="name a folder of videos or pictures")
+    pictures: dict[str, ImageArray] = {}
+    for clip in clips:
+        pictures |= frames_of(clip, frames=options.frames, max_side=options.max_side)
+    build(pictures, [options.teacher, options.second], options.target)
+    return options.target
