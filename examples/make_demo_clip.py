@@ -98,7 +98,8 @@ def invented(portrait: Picture) -> Picture | None:
         key.write_bytes(bytes(range(32)))  # a fixed key is a fixed face; nothing secret is hidden here
         key.chmod(0o600)
         try:
-            report = vidanon.anonymize(source, target, method="gan", key_file=key, device="cpu")
+            # Only the face is wanted, not a collar that looks like one: hence the threshold.
+            report = vidanon.anonymize(source, target, method="gan", key_file=key, device="cpu", threshold=0.8)
         except VidanonError as e:
             print(f"no invented face, the portrait is graded instead: {e}", file=sys.stderr)
             return None

@@ -42,6 +42,7 @@ def exit_codes() -> set[int]:
 def test_the_verbs_are_all_there() -> None:
     """What the README promises exists, and nothing is there that this test does not know of."""
     assert sorted(VERBS) == [
+        "bench",
         "compare",
         "contact-sheet",
         "evaluate detector",

@@ -119,6 +119,13 @@ def test_a_part_of_a_face_is_not_a_face_but_only_if_the_whole_is_surer() -> None
     assert len(merge([look([inner, outer], [0.8, 0.5])], iou=0.4)) == 2
 
 
+def test_a_doubtful_chin_that_juts_out_of_a_sure_face_is_dropped_but_a_sure_child_before_it_is_not() -> None:
+    """Two thirds inside is enough to drop a much weaker box; one nearly as sure as the large one stays."""
+    large, chin = [0.0, 0.0, 100.0, 100.0], [30.0, 74.0, 70.0, 114.0]
+    assert len(merge([look([large, chin], [0.9, 0.4])], iou=0.4)) == 1
+    assert len(merge([look([large, chin], [0.9, 0.8])], iou=0.4)) == 2
+
+
 def test_two_faces_side_by_side_stay_two() -> None:
     """Overlap under the limit is no reason to merge."""
     found = merge([look([[0, 0, 100, 100], [60, 0, 160, 100]], [0.9, 0.8])], iou=0.4)

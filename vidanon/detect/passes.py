@@ -23,7 +23,9 @@ from vidanon.types import Detections, FloatArray, ImageArray
 EDGE_PX = 3.0
 """A box that comes this close to an inner tile edge may be cut by it."""
 INSIDE = 0.85
-"""Share of a box that must lie in a larger one to be a part of it."""
+"""Share of a box that must lie in a larger, surer one to be a part of it."""
+MOSTLY_INSIDE, DOUBT = 0.6, 0.6
+"""This share is enough for a box whose score is under `DOUBT` of the larger one's: chins and collars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,10 @@ def merge(looks: Sequence[Look], *, iou: float) -> Detections:
         left &= ~twins
         left[i] = False
     final = np.array(kept)
-    swallowed = (
-        (within[np.ix_(final, final)] > INSIDE)
-        & (areas[final][None, :] > 2 * areas[final][:, None])
-        & (scores[final][None, :] >= scores[final][:, None])
-    )
+    share, weaker = within[np.ix_(final, final)], scores[final][:, None] <= scores[final][None, :]
+    doubtful = scores[final][:, None] < DOUBT * scores[final][None, :]
+    larger = areas[final][None, :] > 2 * areas[final][:, None]
+    swallowed = larger & (((share > INSIDE) & weaker) | ((share > MOSTLY_INSIDE) & doubtful))
     kept = list(final[~swallowed.any(axis=1)])
     return best_first(Detections(boxes[kept], scores[kept], points[kept]), least=0.0)
 
