@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -29,14 +30,20 @@ class Walker:
     at: Callable[[int], Box]
 
 
-def picture(number: int, walkers: Sequence[Walker], *, width: int, height: int, shot: int = 0) -> ImageArray:
-    """One frame: a patterned ground that differs by shot, cards over it, a black bar on each as a mouth."""
+@cache
+def ground(width: int, height: int, shot: int) -> ImageArray:
+    """The street without anybody in it."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    ground = [
+    waves = [
         (90 + 50 * np.sin(x / 17) * np.cos(y / 11), 120 + 30 * np.cos(x / 9), 70 + 40 * np.sin(y / 7)),
         (60 + 40 * np.cos((x + y) / 13), 60 + 50 * np.sin(y / 5), 130 + 60 * np.cos(x / 29)),
-    ][shot % 2]
-    image = np.clip(np.stack(ground, 2), 0, 255).astype(np.uint8)
+    ][shot]
+    return np.clip(np.stack(waves, 2), 0, 255).astype(np.uint8)
+
+
+def picture(number: int, walkers: Sequence[Walker], *, width: int, height: int, shot: int = 0) -> ImageArray:
+    """One frame: a patterned ground that differs by shot, cards over it, a black bar on each as a mouth."""
+    image = ground(width, height, shot % 2).copy()
     for walker in walkers:
         if walker.first <= number <= walker.last:
             x0, y0, x1, y1 = (round(v) for v in walker.at(number))

@@ -352,14 +352,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def test_memory_does_not_grow_with_the_length_of_the_clip(tmp_path: Path) -> None:
-    """1,200 frames want what 300 want, within 40 MiB (one decoded second of this clip is 27 MiB)."""
+    """1,200 frames want what 300 want, within 60 MiB; to hold the 900 others as RGB would take 158."""
     peaks = []
     for frames in (300, 1200):
         loop = [Walker(0, frames, lambda n: (20 + 60 * np.sin(n / 30) + 60, 30, 50 + 60 * np.sin(n / 30) + 60, 66))]
-        source = make_street(tmp_path / f"{frames}.mp4", loop, frames=frames, size=(768, 480))
+        source = make_street(tmp_path / f"{frames}.mp4", loop, frames=frames, size=(320, 192))
         code = MEMORY.format(
             tests=str(Path(__file__).parent), source=str(source), target=str(tmp_path / f"o{frames}.mp4")
         )
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         peaks.append(float(done.stdout))
-    assert peaks[1] - peaks[0] < 40, peaks
+    assert peaks[1] - peaks[0] < 60, peaks
