@@ -22,8 +22,8 @@ RING = 0.14
 LARGEST_OFFSET = 0.25
 """No residual counts for more: what differs more than that is another thing, not another light."""
 
-NEAR, FAR = 1 / 14, 1 / 5
-"""Widths (sigma) of the two Gaussians that carry the residual inwards, in sides of the crop."""
+NEAR = 1 / 14
+"""Width (sigma) of the Gaussian that carries the residual inwards, in sides of the crop."""
 
 SEAM = 1 / 20
 """Width of the passage from painted to seen pixels, in sides of the crop: the net learns to continue the picture
@@ -39,7 +39,7 @@ def match_colour(
     """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's, passing over into it.
 
     Returns 0..1. `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards
-    by normalized convolution with a narrow Gaussian, resting on a wide one, resting on the ring's mean. Where nothing
+    by normalized convolution with a narrow Gaussian, resting on the ring's median. Where nothing
     of the crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
     """
     side = len(painted)
@@ -52,9 +52,11 @@ def match_colour(
     small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
     num = np.asarray(cv2.resize(residual, (small, small), interpolation=cv2.INTER_AREA), np.float32)
     den = np.asarray(cv2.resize(weight, (small, small), interpolation=cv2.INTER_AREA), np.float32)[..., None]
-    offset = num.sum(axis=(0, 1)) / max(float(den.sum()), 1e-6)
-    for sigma, trust in ((FAR, 0.01), (NEAR, 0.02)):
-        offset = (_spread(num, sigma * small) + trust * offset) / (_spread(den, sigma * small) + trust)
+    # the median, not the mean: a cast of the whole is taken out, a collar the generator got wrong is not
+    ring = weight > 0.5
+    typical = np.median((context - painted)[ring if ring.any() else visible], axis=0)
+    typical = np.clip(typical, -LARGEST_OFFSET, LARGEST_OFFSET)
+    offset = (_spread(num, NEAR * small) + 0.02 * typical) / (_spread(den, NEAR * small) + 0.02)
     full = cv2.resize(np.asarray(offset, np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     t = np.clip(away / np.float32(SEAM * side), 0, 1)[..., None]
     fitted = painted + full
