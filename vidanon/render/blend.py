@@ -39,7 +39,8 @@ def match_colour(
     """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's, passing over into it.
 
     Returns 0..1. `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards
-    by normalized convolution with a narrow Gaussian, resting on the ring's median. Where nothing
+    by normalized convolution with a narrow Gaussian, resting on
+    what the whole ring agrees on. Where nothing
     of the crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
     """
     side = len(painted)
@@ -52,9 +53,12 @@ def match_colour(
     small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
     num = np.asarray(cv2.resize(residual, (small, small), interpolation=cv2.INTER_AREA), np.float32)
     den = np.asarray(cv2.resize(weight, (small, small), interpolation=cv2.INTER_AREA), np.float32)[..., None]
-    # the median, not the mean: a cast of the whole is taken out, a collar the generator got wrong is not
+    # far from the ring only what the whole of it agrees on counts: a cast is taken out, a wrong collar is not
     ring = weight > 0.5
-    typical = np.median((context - painted)[ring if ring.any() else visible], axis=0)
+    off = (context - painted)[ring if ring.any() else visible]
+    typical = np.median(off, axis=0)
+    discord = np.median(np.abs(off - typical), axis=0)
+    typical = typical * np.abs(typical) / (np.abs(typical) + 3 * discord + 1e-6)
     typical = np.clip(typical, -LARGEST_OFFSET, LARGEST_OFFSET)
     offset = (_spread(num, NEAR * small) + 0.02 * typical) / (_spread(den, NEAR * small) + 0.02)
     full = cv2.resize(np.asarray(offset, np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
