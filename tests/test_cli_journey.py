@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -287,6 +288,15 @@ def test_bad_input_is_one_line_the_documented_code_and_no_output(case: str, clip
     assert leftovers(tmp_path) + leftovers(clip.parent) == []
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Children heed Ctrl-C: a job put in the background by a shell is started with it ignored, and hands that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_leaves_a_plan_that_the_same_command_goes_on_with(tmp_path: Path) -> None:
     """130, no partial output, the scanned frames kept; then the same command finishes the job."""
     clip, target = draw(tmp_path / "long.mp4", frames=60), tmp_path / "out" / "safe.mp4"
