@@ -364,3 +364,21 @@ def test_memory_does_not_grow_with_the_length_of_the_clip(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr
         peaks.append(float(done.stdout))
     assert peaks[1] - peaks[0] < 60, peaks
+
+
+@pytest.mark.usefixtures("cards")
+def test_where_faces_overlap_the_larger_one_lies_on_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patches are pasted smallest face first: a chin taken for a face never lies over the face it belongs to."""
+    overlapping = [Walker(0, 9, lambda _: (60, 30, 110, 90)), Walker(0, 9, lambda _: (120, 60, 150, 96))]
+    source = make_street(tmp_path / "in.mp4", overlapping, frames=6)
+    pasted: list[list[int]] = []
+    original = render_stage.paste
+
+    def spy(frame: Any, patches: Any) -> Any:
+        pasted.append([patch.region.width * patch.region.height for patch in patches])
+        return original(frame, patches)
+
+    monkeypatch.setattr(render_stage, "paste", spy)
+    assert run_stage.anonymize([source], tmp_path / "out.mp4", settings=SOLID).ok
+    assert len(pasted) == 6
+    assert all(len(areas) == 2 and areas == sorted(areas) for areas in pasted)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from vidanon.errors import PlanError
+from vidanon.geometry import area
 from vidanon.media.pixels import paste, read_region
 from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Frame, Reader
@@ -94,7 +95,8 @@ def _planned(plan: Plan, identities: dict[int, str]) -> Generator[tuple[int, int
         for index, pts in times:
             found: list[Observation] = []
             if group is not None and group[0] == index:
-                found = [item for item in group[1] if item.track in identities]
+                # the largest is painted last: it is nearest, or the whole face of which another is a part
+                found = sorted((item for item in group[1] if item.track in identities), key=lambda item: area(item.box))
                 group = next(groups, None)
             yield index, pts, found
 
