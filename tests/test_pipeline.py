@@ -337,7 +337,7 @@ def test_a_plan_of_another_clip_or_other_settings_is_refused(tmp_path: Path) -> 
 
 
 MEMORY = """
-import resource, sys
+import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from street import CardDetector, CardLandmarker
@@ -347,7 +347,7 @@ scan.FaceLandmarker.shipped = lambda _: CardLandmarker()
 scan.build_detector = lambda settings, **_: CardDetector()
 report = run.anonymize([Path({source!r})], Path({target!r}), settings=SOLID)
 assert report.ok, report.failures
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(report.files[0].peak_memory_mib)
 """
 
 
