@@ -110,6 +110,8 @@ def test_published_weights_rebuild_the_same_generator(faces_folder: Path, tmp_pa
     trainer.load(path)
     for name, value in trainer.ema.network.state_dict().items():
         assert torch.allclose(state[name], value, atol=2e-3, rtol=2e-3), name
+    begun = gan.Trainer(dataclasses.replace(run, weights=tmp_path / "weights" / "generator.safetensors"))
+    assert all(torch.equal(value, state[name]) for name, value in begun.g.state_dict().items())
     record = read_manifest(tmp_path / "weights")["generator"]
     assert record["run"]["images"] == 16
     assert "MIT" in record["data"]

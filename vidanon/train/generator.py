@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
-from vidanon.models.weights import save_weights
+from vidanon.models.weights import read_weights, save_weights
 from vidanon.train import losses
 from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces
 from vidanon.train.grids import save_grid
@@ -113,6 +113,8 @@ class GeneratorTraining:
     """of everything random"""
     resume: Path | None = None
     """a run's checkpoint.safetensors to go on from"""
+    weights: Path | None = None
+    """published generator weights to begin with, where there is no checkpoint (the discriminator begins anew)"""
     limit: int | None = None
     """use only so many faces (for tests)"""
     publish: Path | None = None
@@ -131,6 +133,8 @@ class Trainer:
         )
         self.g = Generator(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.d = Discriminator(self.config).to(self.device).to(memory_format=torch.channels_last)
+        if options.weights is not None:
+            self.g.load_state_dict(read_weights(options.weights)[0])
         self.ema = EMA(self.g)
         lazy = options.r1_every / (options.r1_every + 1)
         self.g_opt = torch.optim.Adam(self.g.parameters(), lr=options.rate, betas=(0.5, 0.99))
