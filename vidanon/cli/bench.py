@@ -58,7 +58,6 @@ def bench(
     flags = [f"--preset={preset}"] if preset else []
     flags += [f"--method={method}"] if method else []
     flags += [f"--device={device}"] if device else []
-    output.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     if not as_json:
         console.put("| " + " | ".join(HEADERS) + " |")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from vidanon.errors import PlanError
@@ -46,13 +46,12 @@ def render(
         tracks = {track.number: track for track in plan.tracks()}
         identities = {n: t.identity for n, t in tracks.items() if t.action == "anonymize"}
         with (
-            ExitStack() as stack,
             Reader(source) as reader,
             Writer(target, reader.info, settings=settings.output) as writer,
+            closing(_planned(plan, identities)) as planned,
         ):
             renderer = FaceRenderer(settings.render, key, device)
             meter = Meter("render", source, reader.info, listen, total=plan.header.frames)
-            planned = stack.enter_context(closing(_planned(plan, identities)))
             for batch in reader.batches(settings.run.batch_size):
                 wanted = [_of_frame(plan_path, planned, frame) for frame in batch]
                 results = _paint(renderer, batch, wanted, identities)

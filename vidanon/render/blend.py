@@ -39,9 +39,8 @@ def match_colour(
     """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's, passing over into it.
 
     Returns 0..1. `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards
-    by normalized convolution with a narrow Gaussian, resting on
-    what the whole ring agrees on. Where nothing
-    of the crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
+    by normalized convolution with a narrow Gaussian, resting on what the whole ring agrees on. Where nothing of the
+    crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
     """
     side = len(painted)
     if not visible.any():
