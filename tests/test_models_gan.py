@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -72,8 +74,9 @@ def test_the_discriminator_judges_each_size_and_passes_gradients() -> None:
     discriminator = Discriminator(TINY)
     context, hidden, points, _ = inputs(4, 32)
     context.requires_grad_()
-    logits = discriminator(context, hidden, points)
+    logits, codes = discriminator(context, hidden, points)
     assert logits.shape == (4,)
+    assert codes.shape == (4, TINY.latent_dim)
     losses.r1(logits, context).backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
 
@@ -100,3 +103,24 @@ def test_the_terms_look_only_where_they_should() -> None:
     inside = torch.ones_like(image) * hidden
     assert losses.seam(inside, image, hidden, outside) == 0
     assert losses.reconstruction(inside, image, hidden) > 0.9
+
+
+def test_the_latents_loss_is_nil_when_told_and_chance_when_not() -> None:
+    """Codes that are the latents cost nothing, codes that say nothing cost the logarithm of the number of people."""
+    latents = torch.eye(4, 16)
+    assert losses.identity(latents, latents) < 0.01
+    assert losses.identity(torch.ones(4, 16), latents).item() == pytest.approx(math.log(4), abs=1e-4)
+    pairs = torch.cat([latents[:2], latents[:2]])
+    assert losses.identity(torch.ones(4, 16), pairs).item() == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_a_face_that_moves_with_its_crop_is_steady_and_one_that_stays_is_not() -> None:
+    """The term compares through the grid: the warped picture itself costs nothing."""
+    random = torch.Generator().manual_seed(0)
+    painted = torch.rand(2, 3, 32, 32, generator=random)
+    shift = torch.tensor([[1.0, 0, 0.25], [0, 1, 0]]).expand(2, 2, 3)
+    grid = torch.nn.functional.affine_grid(shift, [2, 3, 32, 32], align_corners=False)
+    moved = torch.nn.functional.grid_sample(painted, grid, padding_mode="border", align_corners=False)
+    face = torch.ones(2, 1, 32, 32)
+    assert losses.equivariance(painted, moved, grid, face).item() == pytest.approx(0, abs=1e-6)
+    assert losses.equivariance(painted, painted, grid, face) > 0.1

@@ -16,7 +16,8 @@ from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
 from vidanon.train import landmarks
-from vidanon.train.faces import MIRROR, CropSampler, load_faces
+from vidanon.train.faces import MIRROR, CropSampler, load_faces, nudged
+from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
 
@@ -31,8 +32,8 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def options(folder: Path, run: Path, **changes: object) -> gan.GeneratorTraining:
-    base = gan.GeneratorTraining(
+def options(folder: Path, run: Path, **changes: object) -> GeneratorTraining:
+    base = GeneratorTraining(
         data=folder, run=run, images=48, resolution=16, width=128, max_channels=16, batch=8, threads=1
     )
     return dataclasses.replace(base, **changes)
@@ -70,6 +71,36 @@ def test_the_context_never_holds_a_pixel_of_the_face(faces_folder: Path) -> None
         assert (crops.context * crops.hidden).abs().max() == 0
 
 
+def test_a_nudged_crop_takes_its_keypoints_along(faces_folder: Path) -> None:
+    """The dark inner mouth is still where the lip points say, and the grid says where everything came from."""
+    sampler = CropSampler(load_faces(faces_folder, px=128, split="train"), device=torch.device("cpu"), seed=1)
+    crops = sampler.batch(torch.arange(8), 64, jitter=0.0, photometric=False)
+    moved, grid = nudged(crops, torch.Generator().manual_seed(2), amount=0.08)
+    index = [FACE_POINT_INDEX["nose"], FACE_POINT_INDEX["mouth_left"]]
+    old, new = crops.points[:, index], moved.points[:, index]
+    assert (new - old).abs().max() > 0.02
+    back = torch.nn.functional.grid_sample(
+        grid.permute(0, 3, 1, 2), new[:, None] * 2 - 1, align_corners=False
+    )  # what the grid says at the new place is the old place
+    torch.testing.assert_close(back[:, :, 0].transpose(1, 2), old * 2 - 1, atol=1e-4, rtol=0)
+    again = torch.nn.functional.grid_sample(crops.image, grid, padding_mode="border", align_corners=False)
+    inside = (1 - moved.outside).bool().expand_as(again)
+    torch.testing.assert_close(moved.image[inside], again[inside], atol=1e-5, rtol=0)
+
+
+def test_the_terms_of_a_long_run_train_too(faces_folder: Path, tmp_path: Path) -> None:
+    """Without the reconstruction crutch: telling latents apart, and the same face in a nudged crop."""
+    long = options(
+        faces_folder, tmp_path / "run", images=24, reconstruction=0.0, diversity=0.0, identity=1.0, steadiness=10.0
+    )
+    gan.train(dataclasses.replace(long, log_seconds=0.0))
+    (first, *_) = (tmp_path / "run" / "stats.jsonl").read_text().splitlines()
+    stats = json.loads(first)
+    assert stats["identity"] > 0
+    assert stats["steadiness"] > 0
+    assert "reconstruction" not in stats
+
+
 def test_a_resumed_generator_run_goes_on_from_the_same_weights(faces_folder: Path, tmp_path: Path) -> None:
     """The checkpoint holds networks, averages, optimizers, randomness and the count of images."""
     path = gan.train(options(faces_folder, tmp_path / "run", images=24))
@@ -96,7 +127,7 @@ def test_growing_visits_every_size_and_fades_the_new_one_in() -> None:
     first_of_64 = next(fade for size, fade in seen if size == 64)
     assert first_of_64 < 0.2
     assert seen[-1] == (64, 1.0)
-    assert sum(phase.share for phase in gan.phases_for(256)) == pytest.approx(1)
+    assert sum(phase.share for phase in phases_for(256)) == pytest.approx(1)
 
 
 def test_published_weights_rebuild_the_same_generator(faces_folder: Path, tmp_path: Path) -> None:
@@ -132,13 +163,15 @@ def test_a_changed_weight_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_landmarker_learns_drawn_faces_and_resumes(faces_folder: Path, tmp_path: Path) -> None:
     """Some hundred crops bring the mean error well down, and a second sitting goes on from the first."""
-    base = landmarks.LandmarksTraining(data=faces_folder, run=tmp_path / "run", images=64, batch=32, threads=1)
+    base = landmarks.LandmarksTraining(
+        data=faces_folder, run=tmp_path / "run", images=64, batch=8, rate=6e-3, threads=1
+    )
     path = landmarks.train(base)
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     first = rows[-1]["error"]
-    landmarks.train(dataclasses.replace(base, images=800, resume=path, publish=tmp_path / "weights"))
+    landmarks.train(dataclasses.replace(base, images=640, resume=path, publish=tmp_path / "weights"))
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
-    assert rows[-1]["images"] == 800
+    assert rows[-1]["images"] == 640
     assert rows[-1]["error"] < 0.85 * first
     assert "val_mean_error_interocular" in read_manifest(tmp_path / "weights")["landmarks"]["measured"]
 

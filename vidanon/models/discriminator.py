@@ -1,7 +1,8 @@
-"""The discriminator: does this face fit its surroundings and its keypoints, and could it be real?
+"""The discriminator: does this face fit its surroundings and its keypoints, could it be real, and who is it?
 
 Residual, with an RGB input at every resolution (so that it grows along with the generator), a minibatch standard
 deviation (Karras et al. 2017, https://arxiv.org/abs/1710.10196) against collapse, and keypoint maps at every scale.
+A second head reads the latent off the face, as InfoGAN's does (Chen et al. 2016, https://arxiv.org/abs/1606.03657).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Discriminator(nn.Module):
         base = c(self.BASE)
         self.last = Conv(base + 1, base)
         self.head = nn.ModuleList([Linear(base * self.BASE**2, base), Linear(base, 1)])
+        self.code = nn.ModuleList([Linear(base * self.BASE**2, base), Linear(base, config.latent_dim)])
 
     def spread(self, x: Tensor) -> Tensor:
         """The mean standard deviation over groups of the batch, as one more channel."""
@@ -43,8 +45,11 @@ class Discriminator(nn.Module):
         deviation = (y.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # b // group
         return torch.cat([x, deviation.repeat(group)[:, None, None, None].expand(b, 1, h, w)], 1)
 
-    def forward(self, image: Tensor, hidden: Tensor, points: Tensor, fade: float = 1.0) -> Tensor:
-        """Logits [B] of crops [B, 3, S, S] in [-1, 1] whose `hidden` part [B, 1, S, S] may be painted."""
+    def forward(self, image: Tensor, hidden: Tensor, points: Tensor, fade: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Logits [B], and codes [B, L] that say which latent it may be, of crops that may be painted.
+
+        `image` [B, 3, S, S] in [-1, 1]; `hidden` [B, 1, S, S], 1 = the part in question.
+        """
         size = image.shape[-1]
         x = torch.cat([image, hidden], 1)
         h: Tensor | None = None
@@ -60,4 +65,5 @@ class Discriminator(nn.Module):
         assert h is not None
         h = act(self.last(self.spread(h))).flatten(1)
         logit: Tensor = self.head[1](act(self.head[0](h)))
-        return logit[:, 0]
+        code: Tensor = self.code[1](act(self.code[0](h)))
+        return logit[:, 0].float(), code.float()

@@ -21,8 +21,9 @@ import torch
 from torch import nn
 
 from vidanon.errors import UsageError
+from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.detector import DetectorConfig, DetectorNet, cells
-from vidanon.models.weights import save_weights
+from vidanon.models.weights import read_weights, save_weights
 from vidanon.train.detector_loss import collate, detector_loss
 from vidanon.train.runs import (
     EMA,
@@ -73,6 +74,8 @@ class DetectorTraining:
     """between lines of statistics"""
     resume: Path | None = None
     """checkpoint to go on from"""
+    weights: Path | None = None
+    """published detector weights to begin with, where there is no checkpoint"""
     stop_after: int | None = None
     """step at which to stop early, as a kill would; the schedule does not know of it"""
     config: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
@@ -115,9 +118,17 @@ class State:
 
 
 def begin(options: DetectorTraining) -> State:
-    """A fresh network, average and optimizer; norms and biases are not decayed."""
+    """A network (fresh, or the published one), average and optimizer; norms and biases are not decayed."""
     torch.manual_seed(options.seed)
-    network = DetectorNet(options.config).to(options.device).to(memory_format=torch.channels_last)
+    config = options.config
+    state: Mapping[str, torch.Tensor] | None = None
+    if options.weights is not None:
+        state, shape = read_weights(options.weights)
+        config = DetectorConfig.from_dict(shape)
+    network = DetectorNet(config)
+    if state is not None:
+        network.load_state_dict(state)
+    network = network.to(options.device).to(memory_format=torch.channels_last)
     plain = [p for p in network.parameters() if p.ndim <= 1]
     matrices = [p for p in network.parameters() if p.ndim > 1]
     groups = [{"params": matrices, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
@@ -161,6 +172,7 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
     checkpoint that cannot be read.
     """
     check_budget(minutes=options.minutes, steps=options.steps)
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     scenes = scenes or composer(options.data, pseudo=options.pseudo, seed=options.seed)

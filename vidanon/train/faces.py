@@ -161,6 +161,44 @@ class CropBatch:
         """The crop with the painted face in it, as the viewer (and the discriminator) sees it."""
         return self.context + painted * (self.hidden - self.outside)
 
+    def __getitem__(self, rows: slice) -> CropBatch:
+        """Some of the crops."""
+        return CropBatch(self.image[rows], self.hidden[rows], self.outside[rows], self.points[rows])
+
+    def twice(self) -> CropBatch:
+        """Every crop, and every crop again."""
+        return CropBatch(*(torch.cat([t, t]) for t in (self.image, self.hidden, self.outside, self.points)))
+
+
+def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04) -> tuple[CropBatch, Tensor]:
+    """The same crops cut a little differently, and where each of their pixels lies in the old ones.
+
+    Shifted, scaled and turned by up to `amount` (of the side, as a factor, in radians), resampled as a tracked face is
+    from frame to frame. Returns the crops and a grid [B, S, S, 2] for `grid_sample`.
+    """
+    b, _, size, _ = crops.image.shape
+    device = crops.image.device
+
+    def draw() -> Tensor:
+        return (torch.rand(b, generator=generator, device=device) * 2 - 1) * amount
+
+    zoom, angle, dx, dy = 1 + draw(), draw(), draw(), draw()
+    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    # new (-1..1) -> old (-1..1); the shift is in sides, of which that range has two
+    matrix = torch.stack([torch.stack([cos, -sin, 2 * dx], 1), torch.stack([sin, cos, 2 * dy], 1)], 1)
+    grid = F.affine_grid(matrix, [b, 1, size, size], align_corners=False)
+    image = F.grid_sample(crops.image, grid, padding_mode="border", align_corners=False)
+    flags = torch.cat([crops.hidden, crops.outside], 1)
+    flags = F.grid_sample(flags, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    beyond = (grid.abs() > 1).any(-1)[:, None].to(image.dtype)
+    outside = torch.maximum(flags[:, 1:], beyond)
+    hidden = torch.maximum(flags[:, :1], outside)
+    old = crops.points * 2 - 1 - matrix[:, None, :, 2]
+    scale = zoom.square()[:, None]
+    x = (cos[:, None] * old[..., 0] + sin[:, None] * old[..., 1]) / scale
+    y = (-sin[:, None] * old[..., 0] + cos[:, None] * old[..., 1]) / scale
+    return CropBatch(image * (1 - outside), hidden, outside, torch.stack([x, y], -1) / 2 + 0.5), grid
+
 
 class CropSampler:
     """Draws batches of crops. Everything random comes from `generator`, everything heavy runs on `device`."""
@@ -169,20 +207,20 @@ class CropSampler:
         self.images = torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous().to(device)
         self.points = torch.from_numpy(faces.points).to(device)
         self.poses = torch.from_numpy(faces.poses).to(device)
-        self.weights = torch.from_numpy(faces.weights)
+        self.weights = torch.from_numpy(faces.weights).to(device)
         self.mirror = torch.tensor(MIRROR, device=device)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator(device).manual_seed(seed)
         self.device = device
 
     def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return (torch.rand(*shape, generator=self.generator) * (high - low) + low).to(self.device)
+        return torch.rand(*shape, generator=self.generator, device=self.device) * (high - low) + low
 
     def _normal(self, *shape: int, std: float) -> Tensor:
-        return (torch.randn(*shape, generator=self.generator) * std).to(self.device)
+        return torch.randn(*shape, generator=self.generator, device=self.device) * std
 
     def draw(self, batch: int) -> Tensor:
         """[B] indices of faces, by weight."""
-        return torch.multinomial(self.weights, batch, replacement=True, generator=self.generator).to(self.device)
+        return torch.multinomial(self.weights, batch, replacement=True, generator=self.generator)
 
     def batch(
         self, index: Tensor, size: int, *, jitter: float = 1.0, scale: float = CROP_SCALE, photometric: bool = True

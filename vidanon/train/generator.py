@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import read_weights, save_weights
 from vidanon.train import losses
-from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces
+from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces, nudged
 from vidanon.train.grids import save_grid
+from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import (
     EMA,
     RunFolder,
@@ -35,90 +37,15 @@ from vidanon.types import FACE_POINT_INDEX
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """One stretch of the progressive growing."""
+class Seen:
+    """What the generator is given."""
 
-    size: int
-    """px of the crops"""
-    share: float
-    """part of the run's images"""
-    fade: float
-    """part of this phase over which the new level fades in"""
-
-
-PHASES = (Phase(16, 0.15, 0.0), Phase(32, 0.35, 0.2), Phase(64, 0.5, 0.15))
-"""The CPU recipe, up to 64 px; other resolutions get theirs from `phases_for`."""
-
-
-def phases_for(resolution: int) -> tuple[Phase, ...]:
-    """Phases up to a resolution: the finest gets half of the images, each coarser one half of the rest."""
-    if resolution == 64:
-        return PHASES
-    sizes = [s for s in (16, 32, 64, 128, 256) if s <= resolution] or [resolution]
-    shares = [0.5 ** (len(sizes) - i) for i in range(len(sizes))]
-    total = sum(shares)
-    return tuple(
-        Phase(size, share / total, 0.0 if i == 0 else 0.2)
-        for i, (size, share) in enumerate(zip(sizes, shares, strict=True))
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorTraining:
-    """Everything that decides a run."""
-
-    data: Path
-    """folder of the face set"""
-    run: Path
-    """run folder, made if missing"""
-    images: int = 90_000
-    """real images shown, over all phases (by it the phases are laid out)"""
-    minutes: float | None = None
-    """stop after so many minutes even if `images` are not reached (the checkpoint resumes)"""
-    resolution: int = 64
-    """px of the finest level"""
-    width: int = 1536
-    """see GeneratorConfig.width"""
-    max_channels: int = 192
-    """see GeneratorConfig.max_channels"""
-    batch: int = 8
-    """images a step"""
-    rate: float = 0.004
-    """Adam's peak learning rate; it falls to a tenth over the last third (0.002 suits runs of millions of images)"""
-    d_rate: float = 0.003
-    """the discriminator's"""
-    gamma: float = 0.5
-    """weight of R1"""
-    r1_every: int = 8
-    """steps between two R1 terms"""
-    colour: float = 20.0
-    """weight of the low-frequency term"""
-    reconstruction: float = 30.0
-    """weight of the L1 term: 0 for a long run on a GPU, where it only costs variety"""
-    seam: float = 10.0
-    """weight of the seam term"""
-    diversity: float = 10.0
-    """weight of the two-latents term"""
-    diversity_limit: float = 0.05
-    """distance of two latents' faces beyond which the term is content"""
-    augment: float = 0.2
-    """probability of each discriminator augmentation"""
-    ema_images: int = 2_500
-    """half-life of the averaged weights, in images"""
-    device: str = "cpu"
-    """"cpu" or "cuda\""""
-    threads: int = 0
-    """CPU threads, 0 = all"""
-    seed: int = 0
-    """of everything random"""
-    resume: Path | None = None
-    """a run's checkpoint.safetensors to go on from"""
-    weights: Path | None = None
-    """published generator weights to begin with, where there is no checkpoint (the discriminator begins anew)"""
-    limit: int | None = None
-    """use only so many faces (for tests)"""
-    publish: Path | None = None
-    """folder to write the EMA weights and manifest record to at the end"""
+    crops: CropBatch
+    """[B, ...]"""
+    points: Tensor
+    """[B, P, 2] as detection would have them"""
+    latents: Tensor
+    """[B, L]"""
 
 
 class Trainer:
@@ -137,11 +64,12 @@ class Trainer:
             self.g.load_state_dict(read_weights(options.weights)[0])
         self.ema = EMA(self.g)
         lazy = options.r1_every / (options.r1_every + 1)
-        self.g_opt = torch.optim.Adam(self.g.parameters(), lr=options.rate, betas=(0.5, 0.99))
-        self.d_opt = torch.optim.Adam(self.d.parameters(), lr=options.d_rate, betas=(0.0, 0.99**lazy))
+        fused = self.device.type == "cuda"
+        self.g_opt = torch.optim.Adam(self.g.parameters(), lr=options.rate, betas=(0.5, 0.99), fused=fused)
+        self.d_opt = torch.optim.Adam(self.d.parameters(), lr=options.d_rate, betas=(0.0, 0.99**lazy), fused=fused)
         self.images = 0
         self.steps = 0
-        self.random = torch.Generator().manual_seed(options.seed)
+        self.random = torch.Generator(self.device).manual_seed(options.seed)
         self.names = torch.tensor([FACE_POINT_INDEX[n] for n in self.config.point_names], device=self.device)
         self.phases = phases_for(options.resolution)
 
@@ -159,79 +87,118 @@ class Trainer:
         """[B, P, 2] the conditioning points, a little off, some of them withheld, as detection has it."""
         points = crops.points[:, self.names]
         b, p, _ = points.shape
-        noise = torch.randn(b, p, 2, generator=self.random) * 0.006
-        drop = torch.rand(b, p, generator=self.random) < 0.03
-        drop |= (torch.rand(b, 1, generator=self.random) < 0.1) & (torch.arange(p) >= 7)  # expression unknown
-        drop |= (torch.rand(b, 1, generator=self.random) < 0.5) & torch.isin(torch.arange(p), torch.tensor([5, 6]))
-        drop |= torch.rand(b, 1, generator=self.random) < 0.03  # nothing known at all
-        return torch.where(drop[..., None].to(self.device), torch.nan, points + noise.to(self.device))
+        row = torch.arange(p, device=self.device)
+
+        def chance(share: float, columns: int = 1) -> Tensor:
+            return torch.rand(b, columns, generator=self.random, device=self.device) < share
+
+        noise = torch.randn(b, p, 2, generator=self.random, device=self.device) * 0.006
+        drop = chance(0.03, p)
+        drop = drop | (chance(0.1) & (row >= 7))  # expression unknown
+        drop = drop | (chance(0.5) & ((row == 5) | (row == 6)))  # shoulders
+        drop = drop | chance(0.03)  # nothing known at all
+        return torch.where(drop[..., None], torch.nan, points + noise)
 
     def latent(self, batch: int) -> Tensor:
         """[B, L] standard normal"""
-        return torch.randn(batch, self.config.latent_dim, generator=self.random).to(self.device)
+        return torch.randn(batch, self.config.latent_dim, generator=self.random, device=self.device)
 
-    def step(self, sampler: CropSampler) -> dict[str, float]:
+    def step(self, sampler: CropSampler) -> dict[str, Tensor]:
         """One step of both networks; the terms' values."""
         o = self.options
         size, fade = self.now()
         calm = min(1.0, 0.1 + 2.7 * max(0.0, 1 - self.images / o.images))
         self.g_opt.param_groups[0]["lr"] = o.rate * calm
         self.d_opt.param_groups[0]["lr"] = o.d_rate * calm
-        stats: dict[str, float] = {}
 
-        # the generator paints the first half of the crops twice, under two latents
+        # the generator paints the first half of the crops twice; every latent serves two crops
         crops = sampler.batch(sampler.draw(o.batch), size)
         points = self.points(crops)
         half = o.batch // 2
-        twice = CropBatch(
-            *(torch.cat([t[:half]] * 2) for t in (crops.image, crops.hidden, crops.outside, crops.points))
-        )
-        twice_points = torch.cat([points[:half]] * 2)
-        painted = self.g(twice.context, twice.hidden, twice_points, self.latent(2 * half), fade)
-        shown = twice.composite(painted)
-
-        fake = losses.augment(shown.detach(), strength=o.augment, generator=self.random)
-        real = losses.augment(crops.image, strength=o.augment, generator=self.random)
-        penalize = self.steps % o.r1_every == 0
-        if penalize:
-            real = real.detach().requires_grad_()
-        self.d.requires_grad_(requires_grad=True)
-        real_logits = self.d(real, crops.hidden, points, fade)
-        fake_logits = self.d(fake, twice.hidden, twice_points, fade)
-        loss = losses.discriminator_loss(real_logits, fake_logits)
-        stats |= {"d": loss.item(), "real": real_logits.mean().item(), "fake": fake_logits.mean().item()}
-        if penalize:
-            penalty = losses.r1(real_logits, real)
-            stats["r1"] = penalty.item()
-            loss = loss + 0.5 * o.gamma * o.r1_every * penalty
-        self.d_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        self.d_opt.step()
-
-        self.d.requires_grad_(requires_grad=False)
-        fake = losses.augment(shown, strength=o.augment, generator=self.random)
-        adversarial = losses.generator_loss(self.d(fake, twice.hidden, twice_points, fade))
-        face = twice.hidden - twice.outside
-        terms = {
-            "g": adversarial,
-            "colour": o.colour * losses.low_frequency(painted, twice.image, face),
-            "reconstruction": o.reconstruction * losses.reconstruction(painted, twice.image, face),
-            "seam": o.seam * losses.seam(painted, twice.image, twice.hidden, twice.outside),
-            "diversity": o.diversity * losses.diversity(painted, face, limit=o.diversity_limit),
-        }
-        stats |= {name: term.item() for name, term in terms.items()}
-        total = torch.stack(list(terms.values())).sum()
-        self.g_opt.zero_grad(set_to_none=True)
-        total.backward()
-        self.g_opt.step()
+        latents = self.latent(half)
+        seen = Seen(crops[:half].twice(), torch.cat([points[:half]] * 2), torch.cat([latents, latents.roll(1, 0)]))
+        painted = self.paint(seen, fade)
+        shown = seen.crops.composite(painted)
+        stats = self._discriminate(Seen(crops, points, latents), seen, shown.detach(), fade)
+        stats |= self._generate(seen, painted, shown, fade)
 
         self.images += o.batch
         self.steps += 1
         half_life = min(o.ema_images, self.images / 10 + o.batch)
         self.ema.update(self.g, decay=0.5 ** (o.batch / half_life))
-        if not math.isfinite(stats["d"] + stats["g"]):
-            raise FloatingPointError(f"training diverged at {self.images} images: {stats}")
+        return {name: value.detach() for name, value in stats.items()}
+
+    def paint(self, seen: Seen, fade: float) -> Tensor:
+        """[B, 3, S, S] faces, float32."""
+        with self.mixed():
+            painted: Tensor = self.g(seen.crops.context, seen.crops.hidden, seen.points, seen.latents, fade)
+        return painted.float()
+
+    def _discriminate(self, real: Seen, fake: Seen, shown: Tensor, fade: float) -> dict[str, Tensor]:
+        """A step of the discriminator."""
+        o = self.options
+        shown = losses.augment(shown, strength=o.augment, generator=self.random)
+        image = losses.augment(real.crops.image, strength=o.augment, generator=self.random)
+        penalize = self.steps % o.r1_every == 0
+        if penalize:
+            image = image.detach().requires_grad_()
+        self.d.requires_grad_(requires_grad=True)
+        with self.mixed(wanted=not penalize):  # the penalty's second derivatives are too small for bfloat16
+            real_logits, _ = self.d(image, real.crops.hidden, real.points, fade)
+        with self.mixed():
+            fake_logits, codes = self.d(shown, fake.crops.hidden, fake.points, fade)
+        loss = losses.discriminator_loss(real_logits, fake_logits)
+        stats = {"d": loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
+        if o.identity:
+            loss = loss + losses.identity(codes, fake.latents)
+        if penalize:
+            stats["r1"] = losses.r1(real_logits, image)
+            loss = loss + 0.5 * o.gamma * o.r1_every * stats["r1"]
+        self.d_opt.zero_grad(set_to_none=True)
+        loss.backward()
+        self.d_opt.step()
         return stats
+
+    def _generate(self, seen: Seen, painted: Tensor, shown: Tensor, fade: float) -> dict[str, Tensor]:
+        """A step of the generator on what it has painted."""
+        o, crops = self.options, seen.crops
+        self.d.requires_grad_(requires_grad=False)
+        with self.mixed():
+            augmented = losses.augment(shown, strength=o.augment, generator=self.random)
+            logits, codes = self.d(augmented, crops.hidden, seen.points, fade)
+        face = crops.hidden - crops.outside
+        terms = {"g": losses.generator_loss(logits)}
+        if o.colour:
+            terms["colour"] = o.colour * losses.low_frequency(painted, crops.image, face)
+        if o.reconstruction:
+            terms["reconstruction"] = o.reconstruction * losses.reconstruction(painted, crops.image, face)
+        if o.seam:
+            terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
+        if o.diversity:
+            terms["diversity"] = o.diversity * losses.diversity(painted, face, limit=o.diversity_limit)
+        if o.identity:
+            terms["identity"] = o.identity * losses.identity(codes, seen.latents)
+        if o.steadiness:
+            few = slice(0, max(1, o.batch // 4))
+            first = Seen(crops[few], seen.points[few], seen.latents[few])
+            terms["steadiness"] = o.steadiness * self._steadiness(first, painted[few], fade)
+        total = torch.stack(list(terms.values())).sum()
+        self.g_opt.zero_grad(set_to_none=True)
+        total.backward()
+        self.g_opt.step()
+        return terms
+
+    def _steadiness(self, seen: Seen, painted: Tensor, fade: float) -> Tensor:
+        """The equivariance term: the same faces again, in crops cut a little differently."""
+        crops, grid = nudged(seen.crops, self.random)
+        # what the detector knew of the crop, it knows of the nudged one
+        points = torch.where(torch.isfinite(seen.points), crops.points[:, self.names], torch.nan)
+        again = self.paint(Seen(crops, points, seen.latents), fade)
+        return losses.equivariance(painted, again, grid, crops.hidden - crops.outside)
+
+    def mixed(self, *, wanted: bool = True) -> torch.autocast:
+        """bfloat16 where it helps: in convolutions and products, on a GPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.device.type == "cuda")
 
     def state(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint."""
@@ -274,6 +241,7 @@ def sample_rows(trainer: Trainer, faces: Faces, *, size: int, columns: int = 8) 
 def train(options: GeneratorTraining) -> Path:
     """Runs the training and returns the path of its last checkpoint. Ctrl-C leaves a checkpoint."""
     check_budget(minutes=options.minutes, steps=options.images)
+    keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
     trainer = Trainer(options)
@@ -284,7 +252,10 @@ def train(options: GeneratorTraining) -> Path:
     held_out = load_faces(options.data, px=store, split="val", limit=16)
     sampler = CropSampler(faces, device=trainer.device, seed=options.seed + trainer.images)
     start = last_log = last_save = time.monotonic()
-    sums: dict[str, list[float]] = {}
+    sums: dict[str, list[Tensor]] = {}
+    if trainer.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
 
     with RunFolder(options.run, options) as run:
 
@@ -299,14 +270,16 @@ def train(options: GeneratorTraining) -> Path:
                 for name, value in trainer.step(sampler).items():
                     sums.setdefault(name, []).append(value)
                 now = time.monotonic()
-                if now - last_log > 30:
-                    means = {name: round(sum(v) / len(v), 4) for name, v in sums.items()}
+                if now - last_log > options.log_seconds:
+                    means = {name: round(torch.stack(v).mean().item(), 4) for name, v in sums.items()}
+                    if not math.isfinite(means["d"] + means["g"]):
+                        raise FloatingPointError(f"training diverged at {trainer.images} images: {means}")
                     size, fade = trainer.now()
                     pace = round((trainer.images - first) / (now - start), 1)
                     run.log(images=trainer.images, size=size, fade=round(fade, 2), pace=pace, **means)
                     sums.clear()
                     last_log = now
-                if now - last_save > 300:
+                if now - last_save > options.save_seconds:
                     checkpoint()
                     last_save = now
                 if options.minutes is not None and now - start > options.minutes * 60:

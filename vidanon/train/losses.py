@@ -61,6 +61,31 @@ def diversity(painted: Tensor, hidden: Tensor, *, limit: float) -> Tensor:
     return -distance.clamp(max=limit).mean()
 
 
+def equivariance(painted: Tensor, nudged: Tensor, grid: Tensor, face: Tensor) -> Tensor:
+    """L1 between a face and the face painted into the same crop cut a little differently, brought into line.
+
+    `painted` and `nudged` [B, 3, S, S]; `grid` [B, S, S, 2] says where the nudged crop's pixels lie in the other;
+    `face` [B, 1, S, S] is the hidden part of the nudged crop. What a face does when its crop moves by a hair is what it
+    does from frame to frame.
+    """
+    moved = F.grid_sample(painted, grid.to(painted.dtype), padding_mode="border", align_corners=False)
+    seen = face * (grid.abs() < 1).all(-1)[:, None]
+    return ((moved - nudged).abs() * seen).sum() / (seen.sum() * painted.shape[1] + 1e-6)
+
+
+def identity(codes: Tensor, latents: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """Cross-entropy of telling, from each face's code [B, L], which of the batch's latents [B, L] it was painted with.
+
+    InfoNCE (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748). A latent can only be told in every pose and
+    light if it says who the person is: equal latents stay one person, others become other people. Rows with the same
+    latent share the credit.
+    """
+    similarity = F.normalize(codes.float(), dim=1) @ F.normalize(latents, dim=1).T / temperature
+    same = (latents[:, None] == latents[None]).all(-1)
+    log_share = similarity.log_softmax(1).masked_fill(~same, -torch.inf)
+    return -(log_share.logsumexp(1)).mean()
+
+
 def augment(image: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
     """Differentiable brightness, contrast, saturation and cut-out for what the discriminator sees.
 
@@ -71,8 +96,7 @@ def augment(image: Tensor, *, strength: float, generator: torch.Generator) -> Te
     b, _, h, w = image.shape
 
     def uniform(low: float, high: float) -> Tensor:
-        value = torch.rand(b, 1, 1, 1, generator=generator) * (high - low) + low
-        return value.to(image.device)
+        return torch.rand(b, 1, 1, 1, generator=generator, device=image.device) * (high - low) + low
 
     def chosen() -> Tensor:
         return (uniform(0, 1) < strength).to(image.dtype)

@@ -108,8 +108,9 @@ class EMA(Generic[Network]):
     @torch.no_grad()
     def update(self, network: nn.Module, *, decay: float) -> None:
         """average <- decay * average + (1 - decay) * network"""
-        for mean, now in zip(self.network.parameters(), network.parameters(), strict=True):
-            mean.lerp_(now.detach(), 1 - decay)
+        means: list[torch.Tensor] = list(self.network.parameters())
+        now: list[torch.Tensor] = list(network.parameters())
+        torch._foreach_lerp_(means, now, 1 - decay)  # one launch on a GPU instead of one for each
         for held, live in zip(self.network.buffers(), network.buffers(), strict=True):
             held.copy_(live)
 
