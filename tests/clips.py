@@ -6,7 +6,7 @@ coding (`number_in`). Nothing here uses vidanon: the clips are made by PyAV alon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -97,8 +97,9 @@ def make_clip(
     second_camera: bool = False,
     metadata: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
+    picture: Callable[[int, int, int], Picture] = draw,
 ) -> Clip:
-    """A clip whose frame i is `draw(i)`, shown at `pts[i]`.
+    """A clip whose frame i is `picture(i, width, height)`, shown at `pts[i]`.
 
     `size` is that of the stored picture; with a `rotation` of 90 or 270 the upright one is turned. `tags` are
     primaries, transfer, matrix and range. `cover` adds a picture stream, `second_camera` a second video stream
@@ -128,13 +129,12 @@ def make_clip(
         for stream, tone in sounds:
             _sing(out, stream, tone, float(pts[-1] * time_base) + 0.2)
         if art is not None:
-            picture = av.VideoFrame.from_ndarray(draw(99, 64, 64), format="rgb24")
-            out.mux(art.encode(picture))
+            out.mux(art.encode(av.VideoFrame.from_ndarray(draw(99, 64, 64), format="rgb24")))
         for number, stamp in enumerate(pts):
-            upright = draw(number, *(size if rotation in (0, 180) else (height, width)))
+            upright = picture(number, *(size if rotation in (0, 180) else (height, width)))
             _encode(out, video, np.rot90(upright, -rotation // 90), stamp, time_base)
             if second is not None:
-                _encode(out, second, draw(200 + number, width, height), stamp, time_base)
+                _encode(out, second, picture(200 + number, width, height), stamp, time_base)
         out.mux(video.encode(None))
         if second is not None:
             out.mux(second.encode(None))

@@ -313,9 +313,9 @@ def test_a_two_frame_hevc_clip_is_written(tmp_path: Path) -> None:
 
 
 def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, vfr_clip: Clip) -> None:
-    """While it is written there is only a part that nobody else can read; after an error there is nothing."""
+    """While it is written there is only a folder that nobody else can read; after an error there is nothing."""
     out = tmp_path / "out.mp4"
-    part = tmp_path / "out.mp4.part"
+    work = tmp_path / ".out.mp4.vidanon-work"
 
     class StopError(Exception):
         pass
@@ -325,7 +325,8 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, vfr_clip: Clip) ->
             for frame in reader:
                 writer.write(frame)
                 assert not out.exists()
-                assert stat.S_IMODE(part.stat().st_mode) == 0o600
+                assert stat.S_IMODE(work.stat().st_mode) == 0o700
+                assert {stat.S_IMODE(path.stat().st_mode) for path in work.iterdir()} == {0o600}
                 if frame.index == 5:
                     raise StopError
 
@@ -342,8 +343,11 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, vfr_clip: Clip) ->
 
 
 def test_what_a_killed_run_left_is_replaced(tmp_path: Path, vfr_clip: Clip) -> None:
-    """A stale part is no obstacle and leaves no trace."""
-    (tmp_path / "out.mp4.part").write_bytes(b"stale" * 10_000)
+    """A stale work folder, also with files of no use in it, is no obstacle and leaves no trace."""
+    work = tmp_path / ".out.mp4.vidanon-work"
+    work.mkdir()
+    for name in ("output.mp4", "video.journal", "work.json"):
+        (work / name).write_bytes(b"stale" * 10_000)
     rewrite(vfr_clip.path, tmp_path / "out.mp4")
     assert frame_times(tmp_path / "out.mp4") == vfr_clip.seconds
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
@@ -381,9 +385,10 @@ def test_what_cannot_be_written_fails_before_the_work(tmp_path: Path, vfr_clip: 
     assert {p.name: p.stat().st_size for p in tmp_path.iterdir()} == before
 
 
-def test_a_source_that_is_called_like_the_part_survives(tmp_path: Path, vfr_clip: Clip) -> None:
-    """Writing out.mp4 must not delete a source named out.mp4.part."""
-    source = tmp_path / "out.mp4.part"
+def test_a_source_in_the_work_folder_survives(tmp_path: Path, vfr_clip: Clip) -> None:
+    """Writing out.mp4 empties its work folder, and must not delete a source that lies there."""
+    source = tmp_path / ".out.mp4.vidanon-work" / "in.mp4"
+    source.parent.mkdir()
     source.write_bytes(vfr_clip.path.read_bytes())
     with pytest.raises(OutputError, match="own source"):
         Writer(tmp_path / "out.mp4", source, settings=FAST)
@@ -417,7 +422,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path, vfr_clip:
 
 
 def test_a_full_disk_leaves_no_file(tmp_path: Path, vfr_clip: Clip) -> None:
-    """The error says so, the part is removed, and the exit is clean."""
+    """The error says so, the work folder is removed, and the exit is clean."""
     out = tmp_path / "out.mp4"
     code = f"""
 import resource, sys
@@ -484,7 +489,7 @@ def test_a_turned_clip_in_a_container_without_turns_is_refused(tmp_path: Path, p
 
 
 def test_a_damaged_source_leaves_no_output(tmp_path: Path, vfr_clip: Clip) -> None:
-    """The reader's error passes through the writer and takes the part with it."""
+    """The reader's error passes through the writer and takes the work folder with it."""
     from clips import make_corrupt
 
     bad = make_corrupt(tmp_path / "bad.mp4", make_clip(tmp_path / "good.mp4"), packet=6)
@@ -495,7 +500,7 @@ def test_a_damaged_source_leaves_no_output(tmp_path: Path, vfr_clip: Clip) -> No
 
 def test_mirrored_outputs_get_a_suffix_we_can_write() -> None:
     """The source's own where possible, so that trees look alike."""
-    wanted = {"a.mp4": ".mp4", "a.MOV": ".MOV", "a.gif": ".mp4", "a.avi": ".mkv", "a.jpg": ".jpg", "a.mxf": ".mov"}
+    wanted = {"a.mp4": ".mp4", "a.MOV": ".MOV", "a.gif": ".mp4", "a.avi": ".avi", "a.jpg": ".jpg", "a.wmv": ".mkv"}
     assert {name: output_suffix(Path(name)) for name in wanted} == wanted
 
 

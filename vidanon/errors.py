@@ -7,7 +7,7 @@
     ├── OutputError .......... 4   the output cannot be written: permission, disk full, exists already
     ├── PlanError ............ 5   the plan is missing, damaged, unfinished, or of another file
     ├── WeightsError ......... 6   a weight file is missing or its checksum does not fit
-    ├── DeviceError .......... 7   the asked-for device is not there or ran out of memory
+    ├── DeviceError .......... 7   the asked-for device is not there, ran out of memory, or gave no numbers
     └── RenderError .......... 8   a face could not be covered, so there is no output
     (Ctrl-C) ................. 130
 
@@ -66,7 +66,7 @@ class WeightsError(VidanonError):
 
 
 class DeviceError(VidanonError):
-    """The asked-for device is not there or ran out of memory."""
+    """The asked-for device is not there, ran out of memory for a single picture, or gave no numbers."""
 
     exit_code = 7
 

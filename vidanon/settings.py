@@ -57,13 +57,19 @@ class TrackSettings(Frozen, frozen=True):
     min_iou: Unit = 0.2
     """least overlap of a flow-predicted box with a detection of the same face"""
     max_gap_seconds: NonNegative = 1.5
-    """longest hole in a track that is filled"""
+    """longest hole across which a track is followed frame by frame, and filled"""
+    join_seconds: NonNegative = 3.0
+    """longest hole between two tracks that are joined afterwards, and filled, where one ends as the other begins"""
     pad_seconds: NonNegative = 0.4
     """how long a track is extended past its first and last detection"""
     smooth_seconds: NonNegative = 0.35
     """width of the zero-phase smoothing of centre, size and keypoints"""
     min_detections: Count = 1
     """tracks with fewer confident detections are dropped; 1 keeps everything"""
+    veto_confidence: Unit = 0.0
+    """a track of one single confident detection is dropped if its keypoints are less sure than this; 0 keeps it"""
+    drop_parts: Unit = 0.7
+    """a detection of which more than this part lies in a surer, larger one belongs to that face; 1 keeps them apart"""
     cut_threshold: Unit = 0.35
     """picture change above which a shot ends"""
 
@@ -81,6 +87,8 @@ class RenderSettings(Frozen, frozen=True):
     """width of the soft edge outside the mask, in parts of the box side"""
     truncation: Unit = 0.8
     """1 = the latent as drawn (most varied), 0 = the mean face"""
+    reuse_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    """how many frames before it a new face is blended with, where it has not moved: against keypoints that flicker"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""
 
@@ -94,8 +102,22 @@ class OutputSettings(Frozen, frozen=True):
     """constant rate factor: lower is better and larger"""
     encoder_preset: str = "medium"
     """speed preset of x264 and x265"""
+    encoder_options: str = ""
+    """more of the encoder's own options, "name=value:name=value"; a colon in a value is written "\\:\""""
+    video_streams: Literal["refuse", "main", "all"] = "refuse"
+    """a clip with several cameras: refused, only its main one painted and kept, or all of them"""
+    framerate: Positive = 25.0
+    """frames a second of numbered pictures; clips know their own"""
     audio: Literal["copy", "drop"] = "copy"
-    """packet-exact copy of every audio stream, or none"""
+    """every audio stream, or none"""
+    voice: Literal["original", "mute", "disguise"] = "original"
+    """packet-exact copy of the sound, silence of its length, or pitch and formants shifted and encoded anew"""
+    subtitles: Literal["drop", "copy"] = "drop"
+    """subtitle streams; they can name people"""
+    chapters: Literal["drop", "copy"] = "drop"
+    """chapter marks with their titles; they can name people"""
+    keep_metadata: str = "language,timecode"
+    """tags that pass, by name; "all" is every one but those of place, which are named one by one; "" is none"""
     overwrite: bool = False
     """replace an output that is there already"""
 

@@ -1,12 +1,14 @@
 """Does an output keep what it must: the measurement behind the word "exact".
 
-In: a source and an output. Out: a `Comparison`. Both are decoded from end to end, and every audio packet is hashed.
+In: a source and an output, and where faces were painted, if that is known. Out: a `Comparison`. Both are decoded from
+end to end, and every audio packet is hashed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import zip_longest
@@ -14,8 +16,12 @@ from pathlib import Path
 
 import av
 import av.error
+import numpy as np
+from numpy.typing import NDArray
 
 from vidanon.errors import InputError
+from vidanon.media.fidelity import Fidelity, FidelityMeter
+from vidanon.media.frames import Frame
 from vidanon.media.probe import open_input
 from vidanon.media.reader import Reader
 
@@ -36,6 +42,8 @@ class Comparison:
     audio_packets_equal: bool
     """every audio stream has the same packets, byte for byte, at the same times (by the same rule); for PCM, which
     containers cut into packets as they like: begins at the same time and has the same bytes"""
+    fidelity: Fidelity | None = None
+    """how near the pictures are outside the faces; None where that was not measured, or the sizes differ"""
 
     @property
     def exact(self) -> bool:
@@ -48,10 +56,18 @@ class Comparison:
         )
 
 
-def compare(source: Path, output: Path) -> Comparison:
-    """Compare frame times and audio packets of two clips. Raises InputError where one cannot be read."""
+Painted = Callable[[Frame], NDArray[np.bool_] | None]
+"""From a frame of the source to the pixels [height, width] that were painted over, upright, or None for no pixel."""
+
+
+def compare(source: Path, output: Path, *, painted: Painted | None = None) -> Comparison:
+    """Compare frame times and audio packets of two clips, and with `painted` the pixels everywhere else.
+
+    `painted` is called once a frame, in order. Raises InputError where a clip cannot be read.
+    """
     frames_in = frames_out = 0
     pts_equal = True
+    meter = FidelityMeter()
     with Reader(source) as a, Reader(output) as b:
         clock = b.info.time_base
         for one, other in zip_longest(a, b):
@@ -59,10 +75,16 @@ def compare(source: Path, output: Path) -> Comparison:
             frames_out += other is not None
             if one is None or other is None or _ticks(one.pts * a.info.time_base, clock) != other.pts:
                 pts_equal = False
+            if painted is not None and one is not None and other is not None and _size(one) == _size(other):
+                meter.add(one, other, painted(one))
         streams = len(a.info.audio), len(b.info.audio)
     clocks = _audio_clocks(output)
     sound_equal = streams[0] == streams[1] and _sound(source, clocks) == _sound(output, clocks)
-    return Comparison(frames_in, frames_out, pts_equal, streams, sound_equal)
+    return Comparison(frames_in, frames_out, pts_equal, streams, sound_equal, meter.result())
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    return frame.width, frame.height
 
 
 def _ticks(seconds: Fraction, clock: Fraction) -> int:

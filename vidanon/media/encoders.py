@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NoReturn
 
 import av
 import av.codec.codec
 
 from vidanon.errors import OutputError
+from vidanon.media.codec_options import built_in_options, merged_options, parse_options, try_options
 from vidanon.media.formats import Layout, layout_of
 from vidanon.settings import OutputSettings
+from vidanon.types import CodecTraits
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -24,34 +27,65 @@ CONTAINERS = {
     ".ts": "mpegts",
     ".mts": "mpegts",
     ".m2ts": "mpegts",
+    ".mxf": "mxf",
+    ".avi": "avi",
 }
 """FFmpeg's muxer for a suffix we write"""
+FIXED_RATE = frozenset({"mxf", "avi"})
+"""containers that count pictures instead of giving each its time"""
+SHOWN_LATE = frozenset({"libx264", "mpeg2video"})
+"""encoders whose pictures an AVI, which says when they are decoded, shows one picture later"""
+NO_TURN = frozenset({"mpegts", "mxf", "avi"})
+"""containers that cannot say how the picture is to be turned"""
 
 _SAME_CODEC = {
-    "h264": ("libx264",),
-    "hevc": ("libx265",),
-    "av1": ("libsvtav1", "libaom-av1"),
-    "vp9": ("libvpx-vp9",),
-    "vp8": ("libvpx",),
-    "prores": ("prores_ks",),
-    "dnxhd": ("dnxhd",),
-    "mpeg2video": ("mpeg2video",),
-    "mjpeg": ("mjpeg",),
-    "ffv1": ("ffv1",),
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "vp8": "libvpx",
+    "prores": "prores_ks",
+    "dnxhd": "dnxhd",
+    "mpeg2video": "mpeg2video",
+    "mpeg4": "mpeg4",
+    "mjpeg": "mjpeg",
+    "jpeg2000": "jpeg2000",
+    "dvvideo": "dvvideo",
+    "ffv1": "ffv1",
+    "huffyuv": "huffyuv",
+    "ffvhuff": "ffvhuff",
+    "utvideo": "utvideo",
+    "v210": "v210",
+    "rawvideo": "rawvideo",
+    "qtrle": "qtrle",
 }
+_EDITORS = frozenset({"mpeg2video", "prores", "dnxhd", "mjpeg", "jpeg2000", "dvvideo", "h264"})
 _HELD_BY = {
-    "mp4": frozenset({"h264", "hevc", "av1", "vp9", "mpeg2video", "mjpeg"}),
-    "mov": frozenset({"h264", "hevc", "prores", "dnxhd", "mpeg2video", "mjpeg"}),
+    "mp4": frozenset({"h264", "hevc", "av1", "vp9", "mpeg2video", "mpeg4", "mjpeg"}),
+    "mov": _EDITORS | {"hevc", "mpeg4", "v210", "qtrle"},
     "webm": frozenset({"vp8", "vp9", "av1"}),
     "mpegts": frozenset({"h264", "hevc", "mpeg2video"}),
+    "mxf": _EDITORS | {"ffv1"},
+    "avi": frozenset(_SAME_CODEC) - {"hevc", "av1", "vp9", "vp8", "prores", "qtrle"},
 }
+_FALLBACK = {
+    "webm": ("libvpx-vp9", "libsvtav1"),
+    "mxf": ("libx264", "prores_ks"),
+    "avi": ("mpeg4", "ffv1"),
+}
+"""encoders for what has none of its own; in the other containers _ANYWHERE"""
+_ANYWHERE = ("libx264", "libx265")
 _MPEG2_RATES = tuple(
     Fraction(n, d)
     for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60000, 1001), (60, 1))
 )
 # These refuse a picture whose size is not a whole number of chroma samples.
-_WHOLE_CHROMA = frozenset({"libx264", "libx265", "libsvtav1", "prores_ks", "dnxhd"})
-_INTERLACED = frozenset({"libx264", "mpeg2video", "prores_ks", "dnxhd"})
+_WHOLE_CHROMA = frozenset(
+    {"libx264", "libx265", "libsvtav1", "prores_ks", "dnxhd", "huffyuv", "ffvhuff", "utvideo", "v210", "rawvideo"}
+)
+_DV_FORMATS = {(720, 576): ("yuv420p", "yuv422p"), (720, 480): ("yuv411p", "yuv422p")}
+_LEAST_DNXHR = (256, 120)
+_INTERLACED = frozenset({"libx264", "mpeg2video", "mpeg4", "prores_ks", "dnxhd", "ffv1", "dvvideo", "v210"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +115,56 @@ def choose_encoder(
     container: str,
     reorder: bool,
     settings: OutputSettings,
+    start: Fraction = Fraction(0),
+    traits: CodecTraits | None = None,
 ) -> EncoderChoice:
     """The encoder for a clip of source codec `codec` whose pictures look like `picture` and are worked on in `pix_fmt`.
 
-    `reorder=False` forbids B frames. Raises OutputError where the asked-for encoder does not exist.
+    It is the source's codec, in its profile (`traits`), unless that would lose colour, depth or chroma which another
+    encoder keeps. `reorder=False` forbids B frames; `start` is when the first picture is shown, seconds. Raises
+    OutputError where the asked-for encoder does not exist, cannot hold the picture, or does not take its options.
     """
+    traits = traits or CodecTraits()
     small = "yuv420p" if codec == "gif" else pix_fmt.replace("yuvj", "yuv")
-    names = (settings.codec,) if settings.codec != "auto" else _automatic(codec, container)
-    choice: tuple[str, str] | None = None
-    for name in names:
-        offered = encoder_formats(name)
-        fitting = [f for f in offered if _fits(name, f, picture.width, picture.height)] if offered else [small]
-        if fitting:
-            choice = name, min(fitting, key=lambda f: _loss(small, f))
-            break
-    if choice is None:
+    if codec == "prores":
+        # Its decoder gives 12 bits of 4:4:4 whatever was coded; the encoder takes 10 and codes the same range.
+        small = small.replace("12", "10")
+    names = (settings.codec,) if settings.codec != "auto" else _automatic(codec, container, traits)
+    if container == "avi" and start * (rate or 25) < 1:
+        names = tuple(name for name in names if name not in SHOWN_LATE) or _refuse_late(names[0])
+    fitting = [(name, fitted) for name in names if (fitted := _best_format(name, small, picture)) is not None]
+    if not fitting:
         raise OutputError(
             f"encoder {names[0]} cannot hold a picture of {picture.width} x {picture.height} px without changing it",
             hint='set codec to "libx264" or "ffv1"',
         )
-    name, fitted = choice
-    options, qscale = _options(name, fitted, settings, reorder=reorder)
+    name, fitted = min(fitting, key=lambda pair: _loss(small, pair[1])[:_WORTH_ANOTHER_CODEC])
+    options, qscale = built_in_options(name, fitted, settings, traits, reorder=reorder)
+    told = _rate(name, rate)
+    if asked := parse_options(settings.encoder_options):
+        options, qscale = merged_options(name, options, qscale, asked, reorder=reorder)
+        try_options(name, options, size=(picture.width, picture.height), pix_fmt=fitted, rate=told)
     return EncoderChoice(
         encoder=name,
         pix_fmt=fitted,
         options=options,
-        rate=_rate(name, rate),
+        rate=told,
         qscale=qscale,
-        interlaced=picture.interlaced_frame and name in _INTERLACED,
+        interlaced=picture.interlaced_frame and name in _INTERLACED and options.get("profile", "")[:5] != "dnxhr",
     )
+
+
+def _refuse_late(name: str) -> NoReturn:
+    raise OutputError(
+        f"an .avi file would show the pictures of {name} one picture late", hint='set codec to "auto", or write a .mkv'
+    )
+
+
+def _best_format(name: str, wanted: str, picture: av.VideoFrame) -> str | None:
+    """The pixel format in which encoder `name` keeps most of `wanted`; None where it cannot hold the picture."""
+    offered = encoder_formats(name) or [wanted]
+    fitting = [f for f in offered if _fits(name, f, picture.width, picture.height)]
+    return min(fitting, key=lambda f: _loss(wanted, f), default=None)
 
 
 def encoder_formats(name: str) -> list[str]:
@@ -123,27 +178,29 @@ def encoder_formats(name: str) -> list[str]:
     return [f.name for f in codec.video_formats or ()]
 
 
-def _automatic(codec: str, container: str) -> tuple[str, ...]:
+def _automatic(codec: str, container: str, traits: CodecTraits) -> tuple[str, ...]:
+    """Encoders to be tried, the source's own codec first."""
     held = _HELD_BY.get(container)
-    fallback = ("libvpx-vp9",) if container == "webm" else ("libx264", "libx265")
-    same = _SAME_CODEC.get(codec, ()) if held is None or codec in held else ()
-    available = tuple(name for name in same if name in av.codecs_available or _exists(name))
-    return (*available, *(f for f in fallback if f not in available))
-
-
-def _exists(name: str) -> bool:
-    try:
-        encoder_formats(name)
-    except OutputError:
-        return False
-    return True
+    fallback = _FALLBACK.get(container, _ANYWHERE)
+    if traits.loose or codec not in _SAME_CODEC or (held is not None and codec not in held):
+        return fallback
+    same = _SAME_CODEC[codec]
+    return (same, *(name for name in fallback if name != same))
 
 
 def _fits(encoder: str, name: str, width: int, height: int) -> bool:
     layout = layout_of(name)
     if layout is None:
         return False
+    if encoder == "dvvideo":
+        return name in _DV_FORMATS.get((width, height), ())
+    if encoder == "dnxhd" and (width < _LEAST_DNXHR[0] or height < _LEAST_DNXHR[1]):
+        return False
     return encoder not in _WHOLE_CHROMA or (width % layout.sub_x == 0 and height % layout.sub_y == 0)
+
+
+_WORTH_ANOTHER_CODEC = 4
+"""so many of the losses that `_loss` names first are worse than another codec"""
 
 
 def _loss(wanted: str, offered: str) -> tuple[int, ...]:
@@ -181,38 +238,3 @@ def _rate(encoder: str, rate: Fraction | None) -> Fraction:
     if encoder in ("mpeg2video", "mpeg1video"):
         return min(_MPEG2_RATES, key=lambda r: abs(r - wanted))
     return wanted
-
-
-def _options(name: str, pix_fmt: str, settings: OutputSettings, *, reorder: bool) -> tuple[dict[str, str], int | None]:
-    crf = settings.crf
-    options: dict[str, str] = {}
-    qscale = None
-    if name in ("libx264", "libx264rgb", "libx265"):
-        options = {"crf": f"{min(crf, 51):g}", "preset": settings.encoder_preset, "a53cc": "0"}
-        if name == "libx265":
-            options["x265-params"] = "log-level=error" + ("" if reorder else ":bframes=0")
-    elif name == "libsvtav1":
-        options = {"crf": f"{crf:.0f}", "preset": "8"}
-    elif name in ("libvpx-vp9", "libvpx"):
-        options = {"crf": f"{max(4, crf):.0f}", "b": "0" if name == "libvpx-vp9" else "50M", "cpu-used": "4"}
-        options |= {"row-mt": "1"} if name == "libvpx-vp9" else {"auto-alt-ref": "0"}
-    elif name == "prores_ks":
-        options = {"profile": "4" if pix_fmt.startswith(("yuv444", "yuva444")) else "3", "vendor": "apl0"}
-    elif name == "dnxhd":
-        options = {"profile": _dnxhr(pix_fmt)}
-    elif name == "ffv1":
-        options = {"level": "3", "slicecrc": "1"}
-    else:
-        # Quantizer scales run from 1 to 31; three steps of rate factor are about one of theirs.
-        qscale = max(1, min(31, round((crf - 12) / 3) + 1))
-        if name == "mpeg2video":
-            options["a53cc"] = "0"
-    if not reorder and name in ("libx264", "libx264rgb", "mpeg2video"):
-        options["bf"] = "0"
-    return options, qscale
-
-
-def _dnxhr(pix_fmt: str) -> str:
-    if "444" in pix_fmt or pix_fmt.startswith("gbrp"):
-        return "dnxhr_444"
-    return "dnxhr_hqx" if "10" in pix_fmt else "dnxhr_hq"

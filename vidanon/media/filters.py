@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vidanon.errors import OutputError, UsageError
 from vidanon.media.encoders import CONTAINERS
-from vidanon.media.parts import PartFile
+from vidanon.media.work import WorkFolder
 from vidanon.types import ImageArray
 
 _GAP = 4
@@ -48,8 +48,8 @@ def contact_sheet(
     cell_height = max(2, round(cell_width * height / width))
     step_y = cell_height + (_LABEL_PX if labels is not None else 0)
     columns = min(columns, len(images))
-    part = PartFile(target, source=None, overwrite=overwrite)
-    try:
+    with WorkFolder(target, source=None, overwrite=overwrite) as work:
+        sheet = work.file("sheet.png")
         # The folder is readable by its owner alone: these may be faces.
         with tempfile.TemporaryDirectory(prefix="vidanon-") as folder:
             cells = []
@@ -69,11 +69,11 @@ def contact_sheet(
                     _label(labels[i], cell_width).save(strip, compress_level=1)
                     cell = ffmpeg.overlay(cell, ffmpeg.input(str(strip)), x=0, y=cell_height)
                 cells.append(cell.filter("format", "rgb24"))
-            _render(_tiled(cells, columns, cell_width + _GAP, step_y + _GAP), part)
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+            output = _tiled(cells, columns, cell_width + _GAP, step_y + _GAP).output(
+                str(sheet), vframes=1, format="image2", vcodec="png", update=1, pix_fmt="rgb24"
+            )
+            _run(output, target)
+        work.commit(sheet)
 
 
 def concat(segments: Sequence[Path], target: Path, *, overwrite: bool = False) -> None:
@@ -86,14 +86,14 @@ def concat(segments: Sequence[Path], target: Path, *, overwrite: bool = False) -
     missing = next((segment for segment in segments if not segment.is_file()), None)
     if missing is not None:
         raise UsageError(f"{missing}: no such file")
-    part = PartFile(target, source=segments[0], overwrite=overwrite)
-    try:
+    with WorkFolder(target, source=segments[0], overwrite=overwrite) as work:
+        path = work.file(f"joined{target.suffix}")
         with tempfile.TemporaryDirectory(prefix="vidanon-") as folder:
             listing = Path(folder, "segments.txt")
             listing.write_text("".join(f"file '{_quoted(segment)}'\n" for segment in segments), encoding="utf-8")
             joined = ffmpeg.input(str(listing), format="concat", safe=0)
             output = joined.output(
-                str(part.path),
+                str(path),
                 c="copy",
                 map="0",
                 map_metadata=-1,
@@ -104,10 +104,7 @@ def concat(segments: Sequence[Path], target: Path, *, overwrite: bool = False) -
                 format=_muxer(target),
             )
             _run(output, target)
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+        work.commit(path)
 
 
 def _tiled(cells: list[Any], columns: int, width: int, height: int) -> Any:
@@ -115,10 +112,6 @@ def _tiled(cells: list[Any], columns: int, width: int, height: int) -> Any:
         return cells[0]
     layout = "|".join(f"{i % columns * width}_{i // columns * height}" for i in range(len(cells)))
     return ffmpeg.filter(cells, "xstack", inputs=len(cells), layout=layout, fill=_PAPER)
-
-
-def _render(sheet: Any, part: PartFile) -> None:
-    _run(sheet.output(str(part.path), vframes=1, format="image2", vcodec="png", update=1, pix_fmt="rgb24"), part.target)
 
 
 def _run(stream: Any, target: Path) -> None:

@@ -18,12 +18,14 @@ from numpy.typing import DTypeLike, NDArray
 
 STILL_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 """Pictures, read and written through Pillow."""
-WRITABLE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts"})
+WRITABLE_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mxf", ".avi"})
 """Video containers we can write with exact time stamps."""
 VIDEO_SUFFIXES = WRITABLE_SUFFIXES | frozenset(
-    {".gif", ".avi", ".mpg", ".mpeg", ".vob", ".mxf", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mk3d"}
+    {".gif", ".mpg", ".mpeg", ".vob", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mk3d"}
 )
 """Video containers we read."""
+SEQUENCE_SUFFIXES = STILL_SUFFIXES | frozenset({".tif", ".tiff", ".dpx", ".bmp", ".tga", ".jp2"})
+"""Pictures that make a clip when they are numbered."""
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | STILL_SUFFIXES
 """Everything that counts as an input when a folder is given."""
 

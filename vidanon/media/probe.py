@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -24,12 +24,20 @@ from av.sidedata.sidedata import Type
 from vidanon.errors import InputError
 from vidanon.media import stills
 from vidanon.media.formats import MEDIA_SUFFIXES, STILL_SUFFIXES, VIDEO_SUFFIXES
+from vidanon.media.sequences import (
+    DEFAULT_FRAMERATE,
+    is_sequence,
+    open_sequence,
+    sequence_files,
+    sequence_fingerprint,
+)
+from vidanon.media.side_data import side_data
+from vidanon.media.traits import traits_of
 from vidanon.media.whole import missing_bytes
 from vidanon.types import AudioInfo, VideoInfo
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.sidedata.sidedata import SideDataContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -52,16 +60,18 @@ _PICTURES_ONLY = av.stream.Disposition.attached_pic | av.stream.Disposition.time
 
 
 def is_still(path: Path) -> bool:
-    """Whether `path` is handled as a picture: by its suffix alone, so that the answer never depends on the content."""
-    return path.suffix.lower() in STILL_SUFFIXES
+    """Whether `path` is handled as a picture: by its name alone, so that the answer never depends on the content."""
+    return path.suffix.lower() in STILL_SUFFIXES and not is_sequence(path)
 
 
 def fingerprint(path: Path) -> str:
     """sha256 (hex) over a file's size, its first and its last MiB: tells clips apart without reading them whole.
 
-    Raises InputError where the file cannot be read.
+    Numbered pictures are told apart by their names and sizes. Raises InputError where the file cannot be read.
     """
     try:
+        if is_sequence(path):
+            return sequence_fingerprint(path, _FINGERPRINT_BYTES)
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             digest = hashlib.sha256(size.to_bytes(8, "little"))
@@ -73,21 +83,25 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, stream: int | None = None, framerate: float = DEFAULT_FRAMERATE) -> VideoInfo:
     """What the clip or picture at `path` is.
 
-    Raises InputError: missing, a folder, zero bytes, cut off, not a video or picture, no video stream, or the first
-    frame cannot be decoded.
+    `stream` is the number of the video stream that is meant, None the main one; `framerate` that of numbered
+    pictures. Raises InputError: missing, a folder, zero bytes, cut off, not a video or picture, no video stream, no
+    such camera, or the first frame cannot be decoded.
     """
     check_file(path)
     if is_still(path):
         return stills.probe_still(path)
-    with open_input(path) as container:
-        stream = main_video(container, path)
-        picture = first_picture(container, stream, path)
-        rate = _rate(stream)
-        duration = _duration(container, stream)
-        estimate = stream.frames or (round(duration * rate) if duration is not None and rate is not None else None)
+    with open_input(path, framerate=framerate) as container:
+        video = main_video(container, path, stream)
+        picture = first_picture(container, video, path)
+        rate = _rate(video)
+        duration = _duration(container, video)
+        estimate = video.frames or (round(duration * rate) if duration is not None and rate is not None else None)
+        sequence = is_sequence(path)
+        if sequence:
+            estimate = len(sequence_files(path))
         rotation = rotation_of(picture)
         width, height = picture.width, picture.height
         if rotation in (90, 270):
@@ -95,22 +109,33 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(
             path=path,
             container=container.format.name,
-            codec=stream.codec_context.codec.canonical_name,
+            codec=video.codec_context.codec.canonical_name,
             width=width,
             height=height,
             rotation=rotation,
             pix_fmt=picture.format.name,
-            time_base=stream.time_base or Fraction(1, 1000),
+            time_base=video.time_base or Fraction(1, 1000),
             rate=rate,
             frames_estimate=estimate or None,
             duration_seconds=duration,
             audio=tuple(_audio_info(s) for s in container.streams.audio),
-            other_streams=tuple(_others(container, stream)),
+            other_streams=tuple(_others(container, video)),
+            stream=video.index,
+            cameras=tuple(s.index for s in _cameras(container)),
+            traits=traits_of(container, video, loose=sequence),
         )
 
 
 def check_file(path: Path) -> None:
-    """Raises InputError unless `path` is a file with content and with all the bytes its headers promise."""
+    """Raises InputError unless `path` is a file with content and with all the bytes its headers promise.
+
+    Numbered pictures are all there if no number is missing.
+    """
+    if is_sequence(path):
+        for file in sequence_files(path):
+            if file.stat().st_size == 0:
+                raise InputError(f"{file}: is empty (zero bytes)")
+        return
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_file():
@@ -129,15 +154,20 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_input(path: Path) -> Iterator[InputContainer]:
-    """The container at `path`, open for reading; closed on the way out. Raises InputError."""
+def open_input(path: Path, *, framerate: float = DEFAULT_FRAMERATE) -> Iterator[InputContainer]:
+    """The container at `path`, open for reading; closed on the way out. Raises InputError.
+
+    `framerate` is that of numbered pictures; clips know their own.
+    """
+    sequence = is_sequence(path)
     try:
         # Broken tags in somebody's camera are no reason to refuse the clip.
-        container = av.open(str(path), "r", metadata_errors="replace")
+        container = open_sequence(path, framerate) if sequence else av.open(str(path), "r", metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path}: is not a video or a picture that FFmpeg can open") from error
     try:
-        if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
+        name = container.format.name
+        if not sequence and (name.endswith("_pipe") or name in ("image2", "tty")):
             raise InputError(
                 f"{path}: holds a picture or text, not a video",
                 hint="name a picture .jpg, .png or .webp",
@@ -147,25 +177,36 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         container.close()
 
 
-def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The video stream that is anonymized: the default one, else the first, cover art never. Raises InputError."""
-    streams = [s for s in container.streams.video if not s.disposition & _PICTURES_ONLY]
-    if not streams:
+def main_video(container: InputContainer, path: Path, number: int | None = None) -> VideoStream:
+    """The video stream that is anonymized: stream `number`, else the default one, else the first, cover art never.
+
+    Raises InputError.
+    """
+    cameras = _cameras(container)
+    if not cameras:
         what = "only cover art" if container.streams.video else "no video stream"
         raise InputError(f"{path}: holds {what}", hint="sound alone has no face to replace")
-    chosen = next((s for s in streams if s.disposition & av.stream.Disposition.default), streams[0])
+    if number is None:
+        chosen = next((s for s in cameras if s.disposition & av.stream.Disposition.default), cameras[0])
+    else:
+        found = next((s for s in cameras if s.index == number), None)
+        if found is None:
+            there = ", ".join(str(s.index) for s in cameras)
+            raise InputError(f"{path}: its stream {number} is no video", hint=f"there is video in: {there}")
+        chosen = found
     if chosen.codec_context is None:
         raise InputError(f"{path}: its video codec is unknown to FFmpeg")
     return chosen
 
 
+def _cameras(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & _PICTURES_ONLY]
+
+
 def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of the display matrix (16.16 and 2.30 fixed point, row by row), or None where there is none."""
-    try:
-        side = cast("SideDataContainer", picture.side_data)[Type.DISPLAYMATRIX]
-    except KeyError:
-        return None
-    return tuple(int(v) for v in np.frombuffer(bytes(side), np.int32)[:9])
+    side = side_data(picture, Type.DISPLAYMATRIX)
+    return tuple(int(v) for v in np.frombuffer(side, np.int32)[:9]) if side is not None else None
 
 
 def rotation_of(picture: av.VideoFrame) -> int:

@@ -21,6 +21,7 @@ from vidanon.errors import InputError
 from vidanon.media.formats import handled_format, layout_of, matrix_code
 from vidanon.media.frames import Frame
 from vidanon.media.probe import is_still, main_video, open_input, probe, rotation_of
+from vidanon.media.sequences import DEFAULT_FRAMERATE, is_sequence
 from vidanon.media.stills import read_still
 from vidanon.types import VideoInfo
 
@@ -33,9 +34,35 @@ __all__ = ["DecodeReport", "Frame", "Reader"]
 # These decoders patch up damage without marking the frame unless told to stop. H.264 and HEVC mark it, and phones
 # write harmless oddities that "explode" would refuse.
 _MARKS_DAMAGE = frozenset({"h264", "hevc"})
-# Packets of these codecs need not show a picture (VP8's hidden reference frames), or come in fields.
-_ONE_PICTURE_PER_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg", "prores", "dnxhd", "ffv1"})
-_SAFE_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+# Not VP8, whose packets need not show a picture, nor MPEG-2 and MPEG-4, whose pictures may come in fields or packed.
+_ONE_PICTURE_PER_PACKET = frozenset(
+    {
+        "h264",
+        "hevc",
+        "vp9",
+        "av1",
+        "mjpeg",
+        "prores",
+        "dnxhd",
+        "ffv1",
+        "jpeg2000",
+        "huffyuv",
+        "ffvhuff",
+        "utvideo",
+        "v210",
+        "rawvideo",
+        "qtrle",
+        "dvvideo",
+        "flv1",
+        "msmpeg4v2",
+        "msmpeg4v3",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+        "vc1",
+    }
+)
+_SAFE_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mxf", "avi", "asf", "flv"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +81,22 @@ class Reader:
     """Frames of the clip or picture at `path`, a context manager and an iterator.
 
     `start` skips that many frames by decoding them: exact for every codec, at the price of their decoding time.
+    `stream` is the number of the video stream, None the main one; `framerate` that of numbered pictures.
     Raises InputError: what `probe` raises; time stamps that do not rise; a frame that is damaged or missing; a
     picture whose size or format changes on the way.
     """
 
-    def __init__(self, path: Path, *, start: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, start: int = 0, stream: int | None = None, framerate: float = DEFAULT_FRAMERATE
+    ) -> None:
         if start < 0:
             raise ValueError(f"start is a number of frames to skip, got {start}")
         self._path = path
         self._start = start
         self._stack = ExitStack()
         self._frames: Iterator[Frame] | None = None
-        self.info: VideoInfo = probe(path)
+        self._framerate = framerate
+        self.info: VideoInfo = probe(path, stream=stream, framerate=framerate)
         self.report = DecodeReport("pillow", 1, "none")
 
     def __enter__(self) -> Self:
@@ -107,8 +138,8 @@ class Reader:
             yield Frame(0, 0, read_still(self._path), 0)
 
     def _decode(self) -> Iterator[Frame]:
-        container = self._stack.enter_context(open_input(self._path))
-        stream = main_video(container, self._path)
+        container = self._stack.enter_context(open_input(self._path, framerate=self._framerate))
+        stream = main_video(container, self._path, self.info.stream)
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all
@@ -147,6 +178,7 @@ class _Gate:
         self._ledger = _Ledger(counts=info.codec in _ONE_PICTURE_PER_PACKET and info.container in _SAFE_CONTAINERS)
         self._last: int | None = None
         self._shape: tuple[int, int, str, int] | None = None
+        self._angle: int | None = None
         self.count = 0
         """pictures let through"""
         self.rotation = 0
@@ -170,7 +202,10 @@ class _Gate:
             raise self.refusal("the decoder found it damaged")
         if not self._ledger.shown(picture.pts):
             raise self.refusal("a frame there could not be decoded")
-        self.rotation = rotation_of(picture)
+        # Looking at its side data ties a picture to itself, and it stays in memory until Python looks for such knots.
+        if picture.rotation != self._angle:
+            self._angle = picture.rotation
+            self.rotation = rotation_of(picture)
         shape = (picture.width, picture.height, picture.format.name, self.rotation)
         if self._shape is None:
             self._check_colour(picture)
@@ -186,6 +221,9 @@ class _Gate:
             raise self.refusal("a frame could not be decoded")
         if self.count == 0:
             raise InputError(f"{self._info.path}: its video stream holds no frame")
+        # FFmpeg takes a picture that has vanished meanwhile for the end.
+        if is_sequence(self._info.path) and self.count != self._info.frames_estimate:
+            raise self.refusal("its picture is missing or cannot be decoded")
 
     def refusal(self, why: str, *, hint: str | None = None) -> InputError:
         """The error for the frame that should come next."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from vidanon.media.probe import is_still, probe
 from vidanon.media.reader import Reader
+from vidanon.media.sequences import is_sequence
 from vidanon.types import ImageArray, VideoInfo
 
 try:
@@ -45,7 +46,7 @@ def sample_frames(path: Path, indices: Sequence[int], *, max_side: int | None = 
         raise IndexError(f"frame numbers start at 0, got {min(indices)}")
     info = probe(path)
     width, height = _size(info, max_side)
-    if decord is not None and not is_still(path):
+    if decord is not None and not is_still(path) and not is_sequence(path):
         images = _through_decord(info, indices, width, height)
         if images is not None:
             return images

@@ -4,7 +4,7 @@ In: a path. Out: how many promised bytes are missing. Only the outermost headers
 a few seeks; a GIF, which has no lengths, is walked through to its end mark. Formats that promise nothing (MPEG-TS,
 raw streams) count as whole; the decoder judges them.
 
-Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's RIFF, CompuServe's GIF89a.
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's RIFF, SMPTE ST 377-1 (MXF), CompuServe's GIF89a.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _VITAL_BOXES = frozenset({b"ftyp", b"moov", b"moof", b"mdat"})
+_MXF_PARTITION = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01"
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -36,6 +37,8 @@ def missing_bytes(path: Path) -> int:
             # A RIFF size of 0 or 0xFFFFFFFF is what a streaming writer leaves behind: no promise.
             promised = int.from_bytes(head[4:8], "little")
             return max(0, promised + 8 - length) if promised not in (0, 0xFFFFFFFF) else 0
+        if head == _MXF_PARTITION[:12]:
+            return _missing_footer(stream, length)
     return 0
 
 
@@ -67,6 +70,17 @@ def _missing_segment(stream: BinaryIO, length: int) -> int:
         return 0
     size = _vint(stream)
     return max(0, stream.tell() + size - length) if size is not None else 0
+
+
+def _missing_footer(stream: BinaryIO, length: int) -> int:
+    """An MXF's first partition says where its last one begins; 0 is what a streaming writer leaves behind."""
+    pack = stream.read(128)
+    if not pack.startswith(_MXF_PARTITION):
+        return 0
+    # Key (16), a BER length, versions and grid (8), then the places of this, the previous and the footer partition.
+    body = 17 + (pack[16] & 0x7F if pack[16] & 0x80 else 0)
+    footer = int.from_bytes(pack[body + 24 : body + 32], "big")
+    return max(0, footer + len(_MXF_PARTITION) - length) if footer else 0
 
 
 def _vint(stream: BinaryIO) -> int | None:

@@ -7,6 +7,7 @@ import os
 import torch
 
 from vidanon.errors import DeviceError, UsageError
+from vidanon.models.allocator import keep_freed_memory
 
 
 def pick_device(wanted: str) -> str:
@@ -33,5 +34,6 @@ def pick_device(wanted: str) -> str:
 
 
 def limit_threads(threads: int) -> None:
-    """CPU threads of the networks, 0 = one per core."""
+    """CPU threads of the networks, 0 = one per core; memory they free is kept for their next call."""
     torch.set_num_threads(threads or os.cpu_count() or 1)
+    keep_freed_memory()

@@ -1,101 +1,191 @@
 """Pass 2: a clip and its settled plan in, the anonymized copy out, or nothing at all.
 
-Every face the plan knows and no person has asked to keep is covered; whatever stops the work leaves no file.
+Every face the plan knows and no person has asked to keep is covered; whatever stops the work leaves no file. What was
+finished of it until then stays in a work folder, and the same request goes on there with the same result.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from vidanon.errors import PlanError
 from vidanon.geometry import area
 from vidanon.media.pixels import paste, read_region
-from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Frame, Reader
+from vidanon.media.sinks import FrameSink
 from vidanon.media.writer import Writer
+from vidanon.pipeline.cameras import Camera, cameras_of
 from vidanon.pipeline.device import limit_threads, pick_device
-from vidanon.pipeline.events import Listener, silent
+from vidanon.pipeline.events import Listener, Note, silent
+from vidanon.pipeline.identity import work_identity
 from vidanon.pipeline.meter import Meter, peak_memory_mib
 from vidanon.pipeline.reports import FileReport
+from vidanon.pipeline.stages import Ahead, Behind, grouped
 from vidanon.plan.store import Plan
 from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
+from vidanon.render.identity import person
 from vidanon.settings import Settings
-from vidanon.types import Observation
+from vidanon.types import Observation, Track
+
+_FALLBACK = "fallback"
+"""of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """A track that is to be covered."""
+
+    identity: str
+    """whose latent it gets"""
+    track: Track
+    """its first and last frame"""
+    seen: tuple[int, int]
+    """the first and the last frame in which it is more than padded"""
+
+    def fade(self, frame: int) -> float:
+        """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there."""
+        first, last = self.seen
+        if first <= frame <= last:
+            return 0.0
+        part = (
+            (first - frame) / (first - self.track.first) if frame < first else (frame - last) / (self.track.last - last)
+        )
+        return max(0.0, 2 * part - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """A frame on its way to the encoder."""
+
+    frame: Frame
+    faces: Sequence[RenderedFace]
+
+    def tally(self) -> Counter[str]:
+        found = Counter[str](face.method for face in self.faces)
+        found[_FALLBACK] = sum(face.fallback for face in self.faces)
+        return found
 
 
 def render(
     source: Path, plan_path: Path, target: Path, *, settings: Settings, key: bytes, listen: Listener = silent
 ) -> FileReport:
-    """Paints the plan's faces over the clip and writes `target`.
+    """Paints the plan's faces over the clip and writes `target`; of several cameras, each has its own plan.
 
-    Raises PlanError if the plan is unfinished or does not fit the clip frame by frame, RenderError if a face cannot be
+    Raises PlanError if a plan is unfinished or does not fit the clip frame by frame, RenderError if a face cannot be
     covered, OutputError if the target cannot be written; then there is nothing at `target`.
     """
     begin = time.monotonic()
     limit_threads(settings.run.threads)
     device = pick_device(settings.run.device)
-    painted: Counter[str] = Counter()
-    fallbacks = faces = frames = 0
-    with Plan.open(plan_path) as plan:
-        plan.require_source(fingerprint(source))
-        plan.require_settled()
-        tracks = {track.number: track for track in plan.tracks()}
-        identities = {n: t.identity for n, t in tracks.items() if t.action == "anonymize"}
-        with (
-            Reader(source) as reader,
-            Writer(target, reader.info, settings=settings.output) as writer,
-            closing(_planned(plan, identities)) as planned,
-        ):
+    cameras = cameras_of(source, plan_path, settings.output, listen=listen)
+    with ExitStack() as stack:
+        plans = [stack.enter_context(Plan.open(camera.plan)) for camera in cameras]
+        for camera, plan in zip(cameras, plans, strict=True):
+            plan.require_source(camera.mark())
+            plan.require_settled()
+        identity = work_identity(plans, settings=settings, key=key, device=device)
+        infos = [camera.info for camera in cameras]
+        writer = Writer(target, infos, settings=settings.output, identity=identity, secret=key)
+        with writer:
             renderer = FaceRenderer(settings.render, key, device)
-            meter = Meter("render", source, reader.info, listen, total=plan.header.frames)
-            for batch in reader.batches(settings.run.batch_size):
-                wanted = [_of_frame(plan_path, planned, frame) for frame in batch]
-                results = _paint(renderer, batch, wanted, identities)
-                for frame, observations, rendered in zip(batch, wanted, results, strict=True):
-                    writer.write(paste(frame, [face.patch for face in rendered]))
-                    painted.update(face.method for face in rendered)
-                    fallbacks += sum(face.fallback for face in rendered)
-                    faces += len(observations)
-                    frames += 1
-                    meter.step(frames, len(observations))
-            if next(planned, None) is not None:
-                raise PlanError(
-                    f"{source}: the clip ends at frame {frames}, its plan has {plan.header.frames}",
-                    hint=f"delete {plan_path} and scan again",
-                )
-            decoder = f"{reader.report.decoder}, {reader.report.threads} threads"
-        meter.finish()
+            decoders = [
+                _render_camera(camera, plan, sink, renderer, settings=settings, listen=listen)
+                for camera, plan, sink in zip(cameras, plans, writer.sinks, strict=True)
+            ]
         seconds = time.monotonic() - begin
+        tally = sum((sink.tally for sink in writer.sinks), Counter[str]())
+        fallbacks = tally.pop(_FALLBACK, 0)
+        frames = sum(sink.frames for sink in writer.sinks)
         return FileReport(
             source=source,
             target=target,
             frames=frames,
-            tracks=len(tracks),
-            faces=faces,
-            painted=dict(painted),
+            resumed_at=sum(sink.resumed_at for sink in writer.sinks),
+            tracks=sum(len(plan.tracks()) for plan in plans),
+            faces=sum(_faces(plan) for plan in plans),
+            painted=dict(tally),
             fallbacks=fallbacks,
             seconds=seconds,
             fps=frames / max(seconds, 1e-9),
             device=device,
-            decoder=decoder,
+            decoder=decoders[0],
             encoder=f"{writer.report.encoder}, {writer.report.pix_fmt}",
             peak_memory_mib=peak_memory_mib(),
         )
 
 
-def _planned(plan: Plan, identities: dict[int, str]) -> Generator[tuple[int, int, list[Observation]]]:
-    """(index, pts, faces to cover) of every frame of the plan, in order."""
-    with closing(plan.observations()) as groups, closing(plan.frame_times()) as times:
+def _faces(plan: Plan) -> int:
+    """Face-frames that the plan asks to cover."""
+    sql = "SELECT count(*) FROM observations JOIN tracks ON track = number WHERE action = 'anonymize'"
+    return int(next(plan.query(sql))[0])
+
+
+def _render_camera(
+    camera: Camera, plan: Plan, sink: FrameSink, renderer: FaceRenderer, *, settings: Settings, listen: Listener
+) -> str:
+    """Paints one camera's frames into its sink; returns what decoded."""
+    source, total, done = camera.info.path, plan.header.frames, sink.resumed_at
+    if sink.complete:
+        listen(Note(source, "all frames were painted by an earlier run; the file is put together"))
+        return "none (all frames were there)"
+    if done:
+        listen(Note(source, f"the render goes on at frame {done}"))
+    scope, seen = plan.header.source_name, plan.seen_spans()
+    people = {
+        t.number: _Person(person(t.identity, scope), t, seen.get(t.number, (t.first, t.last)))
+        for t in plan.tracks()
+        if t.action == "anonymize"
+    }
+    meter = Meter("render", source, camera.info, listen, total=total, done=done)
+    ahead = settings.run.batch_size
+    # a face is blended with those of the frames before, so a render that goes on paints these again, and keeps none
+    renderer.begin()
+    frames = max(0, done - renderer.memory_frames)
+    with (
+        Reader(source, start=frames, stream=camera.info.stream, framerate=settings.output.framerate) as reader,
+        closing(_planned(plan, people, start=frames)) as planned,
+        Behind[_Painted](lambda item: _paste(sink, item), depth=ahead) as encoding,
+        Ahead(reader, depth=ahead) as decoded,
+    ):
+        for batch in grouped(decoded, settings.run.batch_size):
+            wanted = [_of_frame(camera.plan, planned, frame) for frame in batch]
+            results = _paint(renderer, batch, wanted, people)
+            for frame, observations, rendered in zip(batch, wanted, results, strict=True):
+                frames += 1
+                if frames > done:
+                    encoding.put(_Painted(frame, rendered))
+                    meter.step(frames, len(observations))
+        if next(planned, None) is not None:
+            raise PlanError(
+                f"{source}: the clip ends at frame {frames}, its plan has {total}",
+                hint=f"delete {camera.plan} and scan again",
+            )
+        decoder = f"{reader.report.decoder}, {reader.report.threads} threads"
+    sink.finish()
+    meter.finish()
+    return decoder
+
+
+def _paste(sink: FrameSink, item: _Painted) -> None:
+    sink.write(paste(item.frame, [face.patch for face in item.faces]), item.tally())
+
+
+def _planned(plan: Plan, people: Mapping[int, _Person], *, start: int) -> Generator[tuple[int, int, list[Observation]]]:
+    """(index, pts, faces to cover) of the plan's frames from `start` on, in order."""
+    with closing(plan.observations(start)) as groups, closing(plan.frame_times()) as times:
         group = next(groups, None)
         for index, pts in times:
+            if index < start:
+                continue
             found: list[Observation] = []
             if group is not None and group[0] == index:
                 # the largest is painted last: it is nearest, or the whole face of which another is a part
-                found = sorted((item for item in group[1] if item.track in identities), key=lambda item: area(item.box))
+                found = sorted((item for item in group[1] if item.track in people), key=lambda item: area(item.box))
                 group = next(groups, None)
             yield index, pts, found
 
@@ -114,7 +204,10 @@ def _of_frame(
 
 
 def _paint(
-    renderer: FaceRenderer, batch: Sequence[Frame], wanted: Sequence[Sequence[Observation]], identities: dict[int, str]
+    renderer: FaceRenderer,
+    batch: Sequence[Frame],
+    wanted: Sequence[Sequence[Observation]],
+    people: Mapping[int, _Person],
 ) -> list[list[RenderedFace]]:
     """Rendered faces of each frame; all frames' faces go to the generator together."""
     jobs: list[FaceJob] = []
@@ -126,7 +219,9 @@ def _paint(
                 continue  # a padded or extrapolated face that has left the picture: there is nothing to cover
             others = [other for other in observations if other is not item]
             rgb = read_region(frame, region)
-            jobs.append(FaceJob(item, identities[item.track], rgb, region, frame.width, frame.height, others))
+            who = people[item.track]
+            size = (frame.width, frame.height)
+            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, who.fade(item.frame)))
             owners.append(i)
     results: list[list[RenderedFace]] = [[] for _ in batch]
     for i, face in zip(owners, renderer.render(jobs), strict=True):

@@ -53,7 +53,9 @@ class FileReport:
     target: Path
     """the anonymized copy"""
     frames: int
-    """frames written"""
+    """frames written (of several cameras: all together)"""
+    resumed_at: int = 0
+    """frames of them that an earlier, interrupted run had left; 0 for a fresh one"""
     tracks: int
     """people, shot by shot, that the plan knows (kept ones too)"""
     faces: int

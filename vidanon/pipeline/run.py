@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidanon.errors import InputError, OutputError, UsageError, VidanonError
-from vidanon.media.formats import MEDIA_SUFFIXES
-from vidanon.media.writer import Writer, output_suffix
+from vidanon.media.formats import MEDIA_SUFFIXES, WRITABLE_SUFFIXES
+from vidanon.media.sequences import is_sequence, sequence_files, sequence_in, sequence_name
+from vidanon.media.writer import check_output, output_suffix
+from vidanon.models.weights import load_weights
+from vidanon.pipeline.cameras import cameras_of
 from vidanon.pipeline.events import Failed, Finished, Listener, Note, Started, silent
 from vidanon.pipeline.render import render
 from vidanon.pipeline.reports import FileReport, RunReport
 from vidanon.pipeline.scan import scan
+from vidanon.plan.schema import KEY_SUFFIX, PLAN_SUFFIX
 from vidanon.render.identity import load_or_create_key
 from vidanon.settings import Settings
-
-PLAN_SUFFIX = ".vidanon"
-"""of the plan beside an output, after the output's own name"""
-KEY_SUFFIX = ".key"
-"""of the key beside a plan"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,19 @@ def jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
     """What is to be done, in a fixed order.
 
     `output` is a file if there is one input file and `output` has the suffix of a medium, else a folder in which the
-    trees of the input folders are mirrored. Raises InputError for an input that is not there or a folder without media,
-    UsageError if two inputs would have one output or an output is an input.
+    trees of the input folders are mirrored. Numbered pictures (`take_%04d.png`) are one clip; so is a folder of nothing
+    else if `output` is a video. Raises InputError for an input that is not there or a folder without media, UsageError
+    if two inputs would have one output or an output is an input.
     """
     if not inputs:
         raise UsageError("no input", hint="name videos, pictures or folders")
     for path in inputs:
-        if not path.exists():
+        if is_sequence(path):
+            sequence_files(path)
+        elif not path.exists():
             raise InputError(f"{path}: no such file or folder", hint="check the path")
+    if len(inputs) == 1 and inputs[0].is_dir() and output.suffix.lower() in WRITABLE_SUFFIXES and not output.is_dir():
+        inputs = [sequence_in(inputs[0]) or inputs[0]]
     as_file = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
     if as_file and output.suffix.lower() in MEDIA_SUFFIXES:
         return [Job(inputs[0], output)]
@@ -80,6 +83,8 @@ def _mirrored(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _renamed(path: Path) -> Path:
+    if is_sequence(path):
+        return Path(f"{sequence_name(path)}.mp4")
     return path.with_suffix(output_suffix(path))
 
 
@@ -107,16 +112,20 @@ def anonymize(
     plan: Path | None = None,
     listen: Listener | None = None,
 ) -> RunReport:
-    """Anonymizes every input. One that fails does not stop the others; it has no output and is listed in the report.
+    """Anonymizes every input. One that fails, whatever the reason, does not stop the others; it has no output and is
+    listed in the report.
 
     The plan of a file lies beside its output (`plan` names another place, for one input), the key beside the plan with
     mode 0600 (`key_file` names one to share). A finished plan of the same clip is used again. Raises UsageError and
-    InputError for a request that makes no sense as a whole; nothing has been written then.
+    InputError for a request that makes no sense as a whole, WeightsError without a generator; nothing has been written
+    then.
     """
     listen = listen or silent
     todo = jobs(inputs, output)
     if plan is not None and len(todo) > 1:
         raise UsageError(f"--plan names one plan, and there are {len(todo)} inputs", hint="leave it out")
+    if settings.render.method == "gan":
+        load_weights("generator")  # the end of an hour's scan is too late to miss them
     shared = load_or_create_key(key_file) if key_file is not None else None
     files: list[FileReport] = []
     failures: list[tuple[Path, VidanonError]] = []
@@ -124,38 +133,42 @@ def anonymize(
         listen(Started(job.source, job.target, number, len(todo)))
         try:
             report = _one(job, settings=settings, shared=shared, plan=plan, listen=listen)
-        except VidanonError as e:
-            failures.append((job.source, e))
-            listen(Failed(job.source, e))
+        except BrokenPipeError:  # who listens has gone away
+            raise
+        except Exception as e:  # noqa: BLE001 - a fault of ours in one file is no reason to leave the others undone
+            error = e if isinstance(e, VidanonError) else _unforeseen(job.source, e)
+            failures.append((job.source, error))
+            listen(Failed(job.source, error))
         else:
             files.append(report)
             listen(Finished(job.source, report))
     return RunReport(files=tuple(files), failures=tuple(failures))
 
 
+def _unforeseen(source: Path, error: Exception) -> VidanonError:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    made = VidanonError(f"{source}: {what}", hint="a fault of vidanon or of its device: VIDANON_DEBUG=1 shows where")
+    made.__cause__ = error
+    return made
+
+
 def _one(job: Job, *, settings: Settings, shared: bytes | None, plan: Path | None, listen: Listener) -> FileReport:
     """Scan, settle and render of one file, one report over all."""
     begin = time.monotonic()
     _make_folder(job.target.parent)
-    _check_target(job, settings)
     plan_path = plan or job.target.with_name(job.target.name + PLAN_SUFFIX)
+    infos = [camera.info for camera in cameras_of(job.source, plan_path, settings.output)]
+    check_output(job.target, infos, settings=settings.output)  # what is wrong is known before an hour of scanning
+    key_path = plan_path.with_name(plan_path.name + KEY_SUFFIX)
+    if shared is None and key_path.exists():
+        shared = load_or_create_key(key_path)  # one that cannot be used is known before the scan
     scanned = scan(job.source, plan_path, settings=settings, listen=listen)
     if scanned.faces == 0:
         listen(Note(job.source, "no face was found; the copy is written unpainted"))
-    key = shared or load_or_create_key(plan_path.with_name(plan_path.name + KEY_SUFFIX))
+    key = shared or load_or_create_key(key_path)
     report = render(job.source, plan_path, job.target, settings=settings, key=key, listen=listen)
     seconds = time.monotonic() - begin
     return replace(report, seconds=seconds, fps=report.frames / max(seconds, 1e-9))
-
-
-class _CheckedError(Exception):
-    """Leaves a writer before its first frame."""
-
-
-def _check_target(job: Job, settings: Settings) -> None:
-    """Raises what is wrong with the output (OutputError) before an hour of scanning, not after it."""
-    with suppress(_CheckedError), Writer(job.target, job.source, settings=settings.output):
-        raise _CheckedError
 
 
 def _make_folder(folder: Path) -> None:

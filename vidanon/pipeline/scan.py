@@ -1,7 +1,7 @@
 """Pass 1: a clip in, a settled plan out. Nothing is painted.
 
 A scan that was stopped goes on where its plan ends: all that is written of a frame follows from that frame and the
-two before it, so the rest comes out as if nothing had happened.
+few before it, so the rest comes out as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from vidanon.detect.base import Detector
+from vidanon.detect.base import Detector, no_numbers
 from vidanon.detect.factory import build_detector
 from vidanon.detect.landmarks import FaceLandmarker
 from vidanon.errors import PlanError, VidanonError
-from vidanon.media.probe import fingerprint, probe
 from vidanon.media.reader import Frame, Reader
+from vidanon.pipeline.cameras import Camera, cameras_of
 from vidanon.pipeline.device import limit_threads, pick_device
 from vidanon.pipeline.events import Listener, Note, StageDone, silent
 from vidanon.pipeline.meter import Meter, peak_memory_mib
 from vidanon.pipeline.reports import ScanReport
+from vidanon.pipeline.stages import Ahead, grouped
 from vidanon.plan.store import Plan
 from vidanon.settings import Settings
 from vidanon.track.flow import FlowMeter, Motion
 from vidanon.track.settle import settle_all
-from vidanon.track.shots import picture_change, thumbnail
-from vidanon.types import Detections, FloatArray, ImageArray, ScannedFace, ScannedFrame, VideoInfo
+from vidanon.track.shots import FLASH, ChangeMeter
+from vidanon.types import Detections, FloatArray, ScannedFace, ScannedFrame, VideoInfo
 
 FLOW_SIDE = 480
 """px of the longer side of the pictures that motion is measured on"""
@@ -48,20 +49,43 @@ def plan_settings(settings: Settings) -> str:
 def scan(source: Path, plan_path: Path, *, settings: Settings, listen: Listener = silent) -> ScanReport:
     """Scans and settles a clip into the plan at `plan_path`, or finishes the plan that is there.
 
-    Raises InputError for a clip that cannot be read, PlanError for a plan of another clip or of other detection
-    settings, and what the detector raises. Whatever stops it, the frames scanned so far stay in the plan.
+    Of several cameras, each gets its own plan, and the report counts them together. Raises InputError for a clip that
+    cannot be read, PlanError for a plan of another clip or of other detection settings, and what the detector raises.
+    Whatever stops it, the frames scanned so far stay in the plan.
     """
     begin = time.monotonic()
     limit_threads(settings.run.threads)
-    info = probe(source)
     device = pick_device(settings.run.device)
-    with _open_plan(source, plan_path, info, settings) as plan:
+    cameras = cameras_of(source, plan_path, settings.output, listen=listen)
+    reports = [_scan_camera(camera, settings=settings, device=device, listen=listen) for camera in cameras]
+    seconds = time.monotonic() - begin
+    frames, resumed_at = (sum(getattr(r, name) for r in reports) for name in ("frames", "resumed_at"))
+    return ScanReport(
+        source=source,
+        plan=plan_path,
+        frames=frames,
+        resumed_at=resumed_at,
+        detections=sum(report.detections for report in reports),
+        tracks=sum(report.tracks for report in reports),
+        faces=sum(report.faces for report in reports),
+        seconds=seconds,
+        fps=(frames - resumed_at) / max(seconds, 1e-9),
+        device=device,
+        decoder=reports[0].decoder,
+        peak_memory_mib=peak_memory_mib(),
+    )
+
+
+def _scan_camera(camera: Camera, *, settings: Settings, device: str, listen: Listener) -> ScanReport:
+    begin = time.monotonic()
+    source = camera.info.path
+    with _open_plan(camera, settings) as plan:
         resumed_at = plan.header.frames
         if plan.header.state == "scanning":
-            decoder = _scan_frames(source, plan, info, settings=settings, device=device, listen=listen)
+            decoder = _scan_frames(plan, camera.info, settings=settings, device=device, listen=listen)
         else:
             decoder = "none (the plan was there)"
-            listen(Note(source, f"{plan_path} holds a finished scan of this clip; it is used again"))
+            listen(Note(source, f"{camera.plan} holds a finished scan of this clip; it is used again"))
         # linking is cheap and its settings may have changed; a person's edits are applied again
         _settle(source, plan, settings=settings, listen=listen)
         detections = next(plan.query("SELECT count(*) FROM faces"))[0]
@@ -70,7 +94,7 @@ def scan(source: Path, plan_path: Path, *, settings: Settings, listen: Listener 
         frames = plan.header.frames
         return ScanReport(
             source=source,
-            plan=plan_path,
+            plan=camera.plan,
             frames=frames,
             resumed_at=resumed_at,
             detections=detections,
@@ -84,15 +108,15 @@ def scan(source: Path, plan_path: Path, *, settings: Settings, listen: Listener 
         )
 
 
-def _open_plan(source: Path, path: Path, info: VideoInfo, settings: Settings) -> Plan:
+def _open_plan(camera: Camera, settings: Settings) -> Plan:
     """The plan that is there, if it fits, or a new one."""
-    mark = fingerprint(source)
+    path, info, mark = camera.plan, camera.info, camera.mark()
     wanted = plan_settings(settings)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         return Plan.create(
             path,
-            source_name=source.name,
+            source_name=info.path.name,
             fingerprint=mark,
             width=info.width,
             height=info.height,
@@ -117,10 +141,9 @@ def _require_settings(plan: Plan, wanted: str) -> None:
         )
 
 
-def _scan_frames(
-    source: Path, plan: Plan, info: VideoInfo, *, settings: Settings, device: str, listen: Listener
-) -> str:
+def _scan_frames(plan: Plan, info: VideoInfo, *, settings: Settings, device: str, listen: Listener) -> str:
     """Appends all frames the plan lacks; returns what decoded."""
+    source, ahead = info.path, settings.run.batch_size
     detector = build_detector(settings.detect, device=device, threads=settings.run.threads)
     landmarker = FaceLandmarker.shipped(device)
     done = plan.header.frames
@@ -128,10 +151,13 @@ def _scan_frames(
         listen(Note(source, f"the scan goes on at frame {done}"))
     meter = Meter("scan", source, info, listen, done=done)
     # the last frame's flow needs the frame after it, so each frame is written when the next one has been seen;
-    # a resumed scan looks again at the two frames before the first it lacks
-    start = max(0, done - 2)
-    with Reader(source, start=start) as reader:
-        frames = _scanned(reader, detector, landmarker, batch=settings.run.batch_size)
+    # a resumed scan looks again at the few frames before the first it lacks that say what has changed
+    start = max(0, done - FLASH - 2)
+    with (
+        Reader(source, start=start, stream=info.stream, framerate=settings.output.framerate) as reader,
+        Ahead(reader, depth=ahead) as decoded,
+    ):
+        frames = _scanned(grouped(decoded, ahead), detector, landmarker)
         waiting: list[ScannedFrame] = []
         last_commit = time.monotonic()
         try:
@@ -182,20 +208,17 @@ class _Seen:
         return ScannedFrame(self.frame.index, self.frame.pts, faces, self.change, self.change_skip, motion.camera)
 
 
-def _scanned(reader: Reader, detector: Detector, landmarker: FaceLandmarker, *, batch: int) -> Iterator[ScannedFrame]:
+def _scanned(batches: Iterator[list[Frame]], detector: Detector, landmarker: FaceLandmarker) -> Iterator[ScannedFrame]:
     """Frames as the plan has them, each given out once the next one has told its flow."""
     flow = FlowMeter(FLOW_SIDE)
-    before: list[ImageArray] = []
+    changes = ChangeMeter()
     seen: _Seen | None = None
-    for frames in reader.batches(batch):
+    for frames in batches:
         pictures = [frame.rgb() for frame in frames]
         for frame, picture, raw in zip(frames, pictures, detector.detect(pictures), strict=True):
             found = _exact(raw)
             points, confidence = landmarker.locate(picture, found)
-            small = thumbnail(picture)
-            change = picture_change(before[-1], small) if before else 0.0
-            skip = picture_change(before[-2], small) if len(before) > 1 else 0.0
-            before = [*before[-1:], small]
+            change, skip = changes.step(picture)
             motion = flow.step(picture, seen.found.boxes if seen else NO_BOXES)
             if seen is not None:
                 yield seen.scanned(motion)
@@ -205,7 +228,12 @@ def _scanned(reader: Reader, detector: Detector, landmarker: FaceLandmarker, *, 
 
 
 def _exact(found: Detections) -> Detections:
-    """Coordinates on a grid of 1/64 px, so that the last bits of a network's sum do not reach the plan."""
+    """Coordinates on a grid of 1/64 px, so that the last bits of a network's sum do not reach the plan.
+
+    Raises DeviceError if a box or score is no number.
+    """
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise no_numbers("the detector")
     boxes, keypoints = (np.asarray(np.round(a * 64) / 64, np.float32) for a in (found.boxes, found.keypoints))
     return Detections(boxes, np.asarray(np.round(found.scores, 4), np.float32), keypoints)
 
