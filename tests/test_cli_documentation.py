@@ -43,14 +43,21 @@ def test_the_verbs_are_all_there() -> None:
     """What the README promises exists, and nothing is there that this test does not know of."""
     assert sorted(VERBS) == [
         "bench",
+        "calibrate",
+        "clean",
         "compare",
         "contact-sheet",
         "evaluate detector",
+        "evaluate gaps",
+        "evaluate grids",
+        "evaluate misses",
+        "evaluate temporal",
         "info",
         "plan anonymize",
         "plan export",
         "plan keep",
         "plan merge",
+        "plan name",
         "plan show",
         "presets list",
         "presets show",
@@ -59,6 +66,7 @@ def test_the_verbs_are_all_there() -> None:
         "scan",
         "train detector",
         "train generator",
+        "train labels",
         "train landmarks",
     ]
 

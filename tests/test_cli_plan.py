@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vidanon.cli import main
+from vidanon.errors import PlanError
 from vidanon.plan import Plan
 from vidanon.types import N_FACE_POINTS, Observation, ScannedFrame, Track
 
@@ -121,3 +122,38 @@ def test_looking_at_a_plan_costs_no_torch(plan: Path) -> None:
             [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=120
         )
         assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[]"), arguments
+
+
+def test_a_name_is_kept_as_everybody_would_write_it(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accents composed, spaces trimmed: what links a person to clips must not depend on a keyboard."""
+    assert run_main("plan", "name", plan, 2, " Jose\u0301  A ") == 0
+    assert capsys.readouterr().err == "track 2 is Jos\u00e9 A\n"
+    with Plan.open(plan) as opened:
+        assert [t.identity for t in opened.tracks()] == ["track-1", "Jos\u00e9 A", "track-3"]
+
+
+@pytest.mark.parametrize("name", ["track-7", "", "  ", "a\x00b"])
+def test_a_name_that_cannot_be_a_persons_is_refused(plan: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The names tracks have by themselves mean something else in every clip."""
+    assert run_main("plan", "name", plan, 2, name) == PlanError.exit_code
+    assert "name" in capsys.readouterr().err
+    assert run_main("plan", "name", plan, 9, "anna") == 2
+
+
+def test_a_merge_goes_to_the_named(plan: Path) -> None:
+    """Merging with a named track passes the name on."""
+    run_main("plan", "name", plan, 3, "anna")
+    run_main("plan", "merge", plan, 3, 1)
+    with Plan.open(plan) as opened:
+        assert [t.identity for t in opened.tracks()] == ["anna", "track-2", "anna"]
+
+
+def test_gaps_are_simulated_without_changing_the_plan(plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Text and JSON say the same; a plan whose scan saw nothing loses nothing."""
+    before = plan.read_bytes()
+    assert run_main("evaluate", "gaps", plan, "--drop", "0.5") == 0
+    assert "coverage" in capsys.readouterr().out
+    assert run_main("evaluate", "gaps", plan, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["detections"], report["face_frames"], report["naked"]) == (0, 0, 0)
+    assert plan.read_bytes() == before

@@ -68,7 +68,7 @@ def test_a_folder_is_measured_as_a_whole(tmp_path: Path) -> None:
         Image.new("RGB", (width, 90)).save(tmp_path / (name if "." in name else f"{name}.jpg"))
     listed = {"a": {"boxes": LABELS[0].tolist()}, "b.png": {"boxes": []}}
     (tmp_path / "boxes.json").write_text(json.dumps(listed))
-    report = evaluate(tmp_path, Canned())
+    (report,) = evaluate(tmp_path, [Canned()])
     assert (report.pictures, report.faces, report.detector) == (2, 2, "canned")
     assert report.ap == pytest.approx(0.75)
     assert report.recall == pytest.approx(0.5)
@@ -82,7 +82,7 @@ def test_a_folder_without_proper_labels_is_refused_in_one_line(tmp_path: Path, c
     if content is not None:
         (tmp_path / "boxes.json").write_text(content)
     if content == "[]":
-        assert evaluate(tmp_path, Canned()).pictures == 0
+        assert evaluate(tmp_path, [Canned()])[0].pictures == 0
         return
     with pytest.raises(InputError):
-        evaluate(tmp_path, Canned())
+        evaluate(tmp_path, [Canned()])

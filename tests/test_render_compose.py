@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import vidanon.render.compose as compose_module
 from vidanon.errors import RenderError
+from vidanon.models.memory import Portions
 from vidanon.render.align import face_pose
 from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.generate import FacePainter, PaintRequest
@@ -157,7 +158,7 @@ def test_a_padded_batch_gives_each_face_its_own_result() -> None:
         for _ in range(11)
     ]
     single = painter.paint(requests)
-    painter.batch = 8
+    painter._portions = Portions("generator", torch.device("cpu"), 8)
     generator.sizes.clear()
     batched = painter.paint(requests)
     assert generator.sizes == [8, 8]
@@ -213,7 +214,7 @@ def test_one_bad_face_does_not_spoil_the_others(batch: int) -> None:
     rgb, good, r = picture(), renderer(), renderer(trouble=trouble)
     for each in (good, r):
         assert each._painter is not None
-        each._painter.batch = batch
+        each._painter._portions = Portions("generator", torch.device("cpu"), batch)
     faces = [face(20 + 80 * i, 60, 80 + 80 * i, 140, track=i + 1) for i in range(3)]
     got, wanted = r.render([job(r, o, rgb) for o in faces]), good.render([job(good, o, rgb) for o in faces])
     assert [f.fallback for f in got] == [False, True, False]

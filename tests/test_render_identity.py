@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidanon.errors import UsageError
-from vidanon.render.identity import latent, load_or_create_key, seed
+from vidanon.render.identity import latent, load_or_create_key, person, seed
 
 KEY = bytes(range(32))
 
@@ -95,3 +95,10 @@ def test_latents_are_standard_normal_and_truncation_scales_them() -> None:
     assert abs(z.std() - 1) < 0.04
     assert np.array_equal(latent(KEY, "crowd", 4000, truncation=0.5), z * np.float32(0.5))
     assert not latent(KEY, "crowd", 8, truncation=0).any()
+
+
+def test_a_name_is_one_person_everywhere_and_a_number_only_in_its_clip() -> None:
+    """With one key, "anna" has one face in two clips, while the first strangers of both have two."""
+    assert person("anna", "clip a") == person("anna", "clip b") == "anna"
+    strangers = {person("track-1", "clip a"), person("track-1", "clip b"), person("track-2", "clip a"), "track-1"}
+    assert len(strangers) == 4

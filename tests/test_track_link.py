@@ -143,10 +143,10 @@ def test_a_weak_detection_long_before_a_face_is_not_its_beginning() -> None:
 
 @pytest.mark.parametrize("fps", [10, 30, 100])
 def test_a_gap_counts_in_seconds_whatever_the_frame_rate(fps: int) -> None:
-    """A face away for 1.3 s comes back to its track, one away for 1.8 s gets a new one."""
-    for away, expected in ((1.3, 1), (1.8, 2)):
+    """A face away for 1.3 s comes back to its track, one away for 1.8 s gets a new one unless tracks are joined."""
+    for away, join, expected in ((1.3, 0, 1), (1.8, 0, 2), (1.8, 2, 1), (2.5, 2, 2)):
         hidden = [[] if 1 <= i / fps < 1 + away else [face(100, 100)] for i in range(4 * fps)]
-        assert len(linked(frames(*hidden, step=90000 // fps))) == expected
+        assert len(linked(frames(*hidden, step=90000 // fps), join_seconds=join)) == expected
 
 
 def test_the_next_frame_of_a_slow_clip_is_no_gap() -> None:
@@ -161,6 +161,66 @@ def test_tracks_are_numbered_in_order_of_appearance() -> None:
     for _ in range(2):
         found = sorted(linked(scan), key=lambda t: t.number)
         assert [(t.number, t.first) for t in found] == [(1, 0), (2, 1), (3, 2)]
+
+
+def test_two_who_vanish_behind_a_bus_come_out_as_themselves() -> None:
+    """Joined after the scan: each of two lost for two seconds is where it was going, though both are alike."""
+
+    def at(x: float, v: float, i: int) -> list[ScannedFace]:
+        return [] if 30 <= i < 90 else [face(x + v * i, 100, flow=v)]
+
+    scan = frames(*[at(100, 3, i) + at(700, -3, i) for i in range(130)])
+    found = linked(scan, max_gap_seconds=0.5)
+    assert [(t.number, t.first, t.last) for t in found] == [(1, 0, 129), (2, 0, 129)]
+    for track in found:
+        assert len({p.face.flow for p in track.points}) == 1
+
+
+def test_who_is_elsewhere_or_of_another_size_is_not_joined() -> None:
+    """A new face two seconds later is the old one only where and as large as that could be."""
+    before, nobody = [[face(100, 100)]] * 30, [[]] * 60
+    for later in (face(400, 100), face(100, 100, side=90.0)):
+        assert len(linked(frames(*before, *nobody, *[[later]] * 30))) == 2
+
+
+def test_who_goes_out_and_who_comes_in_are_not_joined() -> None:
+    """Nothing but the face could tell that they are one, and that is never looked at."""
+    out = [[face(60 - 4 * i, 100, flow=-4)] for i in range(20)]
+    back = [[face(-20 + 4 * i, 100, flow=4)] for i in range(20)]
+    assert len(linked(frames(*out, *[[]] * 50, *back))) == 2
+
+
+def test_joined_tracks_leave_no_hole_in_the_numbers() -> None:
+    """A number is given when it is known who is who."""
+    away = [[face(100, 100)] if i < 20 or i > 80 else [] for i in range(120)]
+    scan = frames(*[faces + ([face(500, 100)] if i > 90 else []) for i, faces in enumerate(away)])
+    assert [(t.number, t.first, t.last) for t in sorted(linked(scan), key=lambda t: t.number)] == [
+        (1, 0, 119),
+        (2, 91, 119),
+    ]
+
+
+def test_a_mouth_taken_for_a_face_starts_no_track_and_takes_none() -> None:
+    """A part of a surer face is covered with it, also where the whole was missed for a moment."""
+    whole, mouth = face(100, 100, side=100), face(125, 140, side=55, score=0.6)
+    scan = frames(*[[mouth] if i in (10, 11, 12) else [whole, mouth] for i in range(40)])
+    (track,) = linked(scan)
+    assert [p.frame for p in track.points] == [i for i in range(40) if i not in (10, 11, 12)]
+    assert all(p.face.box[2] - p.face.box[0] == 100 for p in track.points)
+    assert len(linked(scan, drop_parts=1)) == 2
+
+
+def test_a_single_doubtful_detection_is_dropped_only_on_request() -> None:
+    """The veto is the preset's: without it one detection is a face; two are one in any case."""
+    unsure = face(500, 300)
+    scan = frames(*[[face(100, 100)] + ([unsure] if i == 5 else []) for i in range(10)])
+    assert len(linked(scan)) == 2
+    (left,) = linked(scan, veto_confidence=0.3)
+    assert left.points[0].face.box[0] == 100
+    twice = frames(*[[face(100, 100)] + ([unsure] if i in (5, 6) else []) for i in range(10)])
+    assert len(linked(twice, veto_confidence=0.3)) == 2
+    sure = ScannedFace(unsure.box, 0.9, unsure.points, np.full(N_FACE_POINTS, 0.8, np.float32), (0.0, 0.0))
+    assert len(linked(frames([sure]), veto_confidence=0.3)) == 1
 
 
 def test_tracks_with_too_few_detections_are_dropped_on_request() -> None:
@@ -193,7 +253,7 @@ def wild_scans(draw: st.DrawFn) -> list[ScannedFrame]:
 @given(wild_scans())
 def test_every_strong_detection_ends_in_exactly_one_track(scan: list[ScannedFrame]) -> None:
     """Whatever the detector says, no sure face is lost or doubled, and no track holds two faces of one frame."""
-    tracks = linked(scan)
+    tracks = linked(scan, drop_parts=1)
     held = Counter(id(p.face) for t in tracks for p in t.points)
     for frame in scan:
         for one in frame.faces:

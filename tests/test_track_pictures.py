@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 
 from vidanon.track.flow import FlowMeter
-from vidanon.track.shots import LOOK, cuts, mark_cuts, picture_change, thumbnail
+from vidanon.track.shots import FLASH, ChangeMeter, cuts, mark_cuts, picture_change, thumbnail
 from vidanon.types import ImageArray, ScannedFrame
 
 THRESHOLD = 0.35
@@ -33,10 +32,9 @@ def moved(picture: ImageArray, dx: float, dy: float) -> ImageArray:
 
 
 def changes(pictures: list[ImageArray]) -> tuple[list[float], list[float]]:
-    small = [thumbnail(p) for p in pictures]
-    one = [0.0] + [picture_change(a, b) for a, b in pairwise(small)]
-    two = [0.0, 0.0] + [picture_change(a, b) for a, b in zip(small, small[2:], strict=False)]
-    return one, two
+    meter = ChangeMeter()
+    one, two = zip(*(meter.step(p) for p in pictures), strict=True)
+    return list(one), list(two)
 
 
 def scan(pictures: list[ImageArray]) -> list[ScannedFrame]:
@@ -83,6 +81,32 @@ def test_a_flash_is_no_cut(strength: tuple[float, float]) -> None:
     assert found([a] * 10 + [flash] + [a] * 10) == []
 
 
+@pytest.mark.parametrize("frames", [2, 3, FLASH])
+def test_a_flash_of_several_frames_is_no_cut(frames: int) -> None:
+    """Lightning, a row of photographers: what comes back within a third of a second has never ended."""
+    a = room(1)
+    assert found([a] * 12 + [np.full_like(a, 255)] * frames + [a] * 12) == []
+    strobe = [np.full_like(a, 255) if i % 3 == 0 and 10 < i < 40 else a for i in range(60)]
+    assert found(strobe) == []
+
+
+def test_a_cut_beside_a_flash_is_found() -> None:
+    """A flash that is over says nothing about the cut before or after it."""
+    a, b = room(1), room(2)
+    white = np.full_like(a, 255)
+    assert found([a] * 12 + [b] * 4 + [white] * 2 + [b] * 12) == [12]
+    assert found([a] * 12 + [white] * 2 + [a] * 4 + [b] * 12) == [18]
+
+
+def test_a_meter_fed_late_says_the_same() -> None:
+    """A scan resumed a few frames back measures what the undisturbed one measured."""
+    pictures = [room(1)] * 9 + [room(2)] * 5 + [np.full_like(room(1), 255)] * 2 + [room(2)] * 12
+    whole = changes(pictures)
+    for done in range(FLASH + 2, len(pictures)):
+        part = changes(pictures[done - FLASH - 2 :])
+        assert (whole[0][done:], whole[1][done:]) == (part[0][FLASH + 2 :], part[1][FLASH + 2 :])
+
+
 def test_motion_and_exposure_are_no_cuts() -> None:
     """A pan, a shaken camera, a lamp switched on and an aperture that opens."""
     a = room(7, width=960)
@@ -124,7 +148,7 @@ def test_marking_cuts_holds_only_a_few_frames() -> None:
     order = []
     for frame, _ in mark_cuts(frames(), THRESHOLD):
         order.append(frame.index)
-        assert read - frame.index <= LOOK
+        assert read - frame.index <= FLASH
     assert order == list(range(24))
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from test_track_link import crowd_hiding_for_15_frames, face, frames, walk, wander, wild_scans
 from track_scene import HEIGHT, TIME_BASE, WIDTH, Person, Scene, joined
 
-from vidanon.geometry import area, centre_size, iou
+from vidanon.geometry import area, centre_size, iou, within
 from vidanon.plan import Plan
+from vidanon.render.align import face_pose
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track import link as link_module
 from vidanon.track.settle import settle_all
@@ -36,7 +37,7 @@ def test_every_frame_of_a_track_has_a_finite_observation_and_every_strong_detect
     scan: list[ScannedFrame],
 ) -> None:
     """Fail closed, whatever the detector says: no hole, no NaN, no sure face left uncovered."""
-    tracks = settled(scan)
+    tracks = settled(scan, drop_parts=1)
     found = {(o.frame, n): o for n, (_, items) in tracks.items() for o in items}
     for track, items in tracks.values():
         assert [o.frame for o in items] == list(range(track.first, track.last + 1))
@@ -62,14 +63,15 @@ def test_a_face_seen_once_is_covered_before_and_after(fps: int) -> None:
     track, items = only(settled(scan))
     assert (track.first, track.last) == (round(0.6 * fps), round(1.4 * fps))
     assert {o.source for o in items if o.frame != fps} == {"padded"}
-    assert all(o.box == pytest.approx([600, 300, 640, 340]) for o in items)
+    assert items[(len(items) - 1) // 2].box == pytest.approx([600, 300, 640, 340])
+    assert all(within([600, 300, 640, 340], o.box)[0, 0] == pytest.approx(1) for o in items)
 
 
 def test_a_face_seen_once_is_padded_along_its_flow() -> None:
     """With one box there is no speed but that of the picture."""
     scan = frames(*[[face(600, 300, flow=4)] if i == 15 else [] for i in range(30)])
     _, items = only(settled(scan))
-    steps = np.diff([o.box[0] for o in items])
+    steps = np.diff([centre_size(o.box)[0] for o in items])
     assert (steps > 2).all()
     assert (steps <= 4.01).all()
 
@@ -81,14 +83,14 @@ def test_padding_follows_the_motion_and_covers_the_face_the_detector_lost() -> N
         scene = Scene([missed], 3, drop=0.1)
         track, items = only(scene.settle())
         assert (track.first, track.last) == (0, 89)
-        assert min(iou(o.box, scene.truth(o.frame)[0][1])[0, 0] for o in items) > 0.5
+        assert min(within(scene.truth(o.frame)[0][1], o.box)[0, 0] for o in items) > 0.7
 
 
 def test_padding_stops_at_a_cut_at_the_clips_ends_and_where_the_face_has_left() -> None:
     """It covers nothing of the next shot, and no frame that is not there."""
     scan = [
         ScannedFrame(i, i * 3000, (face(300, 300),) if i in (8, 12) else (), 0.9 if i == 10 else 0.0, cut, (0.0, 0.0))
-        for i, cut in enumerate([0.9 if i in (10, 11) else 0.0 for i in range(20)])
+        for i, cut in enumerate([0.9 if 10 <= i <= 18 else 0.0 for i in range(20)])
     ]
     assert [(t.first, t.last) for t, _ in settled(scan).values()] == [(0, 9), (10, 19)]
     leaving = Scene([Person(walk(900, 300, 400))], 3)
@@ -187,6 +189,64 @@ def test_lips_keep_moving_while_the_box_is_held_still() -> None:
     assert np.std(np.diff([o.box[0] for o in items[10:-10]])) < 0.35
 
 
+FIRM = {"right_eye": (-18, -10), "left_eye": (18, -10), "nose": (0, 5), "right_brow_outer": (-25, -20)}
+
+
+def test_a_still_head_is_held_still_in_place_and_roll() -> None:
+    """Points that jitter by a px or two do not turn the crop: above 5 Hz it moves less than a third of a px."""
+    rng = np.random.default_rng(7)
+    scan = []
+    for _ in range(90):
+        marks = {n: (640 + x + rng.normal(), 340 + y + rng.normal()) for n, (x, y) in FIRM.items()}
+        scan.append([with_points(face(600 + rng.normal(), 300 + rng.normal(), side=80), marks)])
+    _, items = only(settled(frames(*scan)))
+    poses = [face_pose(o.box, o.points) for o in items]
+    corner = np.array([(p.cx + 68 * np.cos(p.roll + 0.7), p.cy + 68 * np.sin(p.roll + 0.7)) for p in poses])
+    spectrum = np.fft.rfft(corner - corner.mean(axis=0), axis=0)
+    spectrum[np.fft.rfftfreq(len(corner), 1 / 30) < 5] = 0
+    assert np.std(np.fft.irfft(spectrum, len(corner), axis=0)) < 0.33
+
+
+def test_a_head_that_nods_quickly_is_followed() -> None:
+    """Holding still is for heads that are: a roll of 0.4 rad within 0.2 s lags by less than 0.06 rad."""
+    scan, truth = [], []
+    for i in range(60):
+        roll = 0.4 / (1 + np.exp(-(i - 30) / 1.5))
+        c, s = np.cos(roll), np.sin(roll)
+        marks = {n: (640 + c * x - s * y, 340 + s * x + c * y) for n, (x, y) in FIRM.items()}
+        scan.append([with_points(face(600, 300, side=80), marks)])
+        truth.append(roll)
+    _, items = only(settled(frames(*scan)))
+    eyes = np.array([o.points[1] - o.points[0] for o in items])
+    assert np.abs(np.arctan2(eyes[:, 1], eyes[:, 0]) - truth).max() < 0.06
+
+
+def test_a_stray_keypoint_moves_no_other_frame() -> None:
+    """An eye found on the ear for one frame is an outlier, a blink of two frames is none."""
+    scan = []
+    for i in range(40):
+        marks = {n: (640.0 + x, 340.0 + y) for n, (x, y) in FIRM.items()}
+        marks["left_lid_upper"] = (658, 322 + (6 if i in (30, 31) else 0))
+        if i == 15:
+            marks["nose"] = (680, 360)
+        scan.append([with_points(face(600, 300, side=80), marks)])
+    _, items = only(settled(frames(*scan)))
+    nose, lid = (np.array([o.points[FACE_POINT_INDEX[n]] for o in items]) for n in ("nose", "left_lid_upper"))
+    assert np.abs(nose - (640, 345)).max() < 0.5
+    assert lid[30:32, 1].min() > 325
+
+
+def test_a_box_is_wider_the_longer_nobody_saw_the_face() -> None:
+    """In the middle of a gap a face may be off the curve; the box there holds the places beside it."""
+    scan = frames(*[[face(100 + 4.0 * i, 300)] if not 20 <= i < 35 else [] for i in range(60)])
+    _, items = only(settled(scan))
+    sides = np.array([o.box[2] - o.box[0] for o in items])[:60]
+    assert sides[5:18] == pytest.approx(sides[5], rel=0.02)
+    assert sides[27] > 1.2 * sides[5]
+    assert (np.diff(sides[20:27]) > 0).all()
+    assert (np.diff(sides[28:34]) < 0).all()
+
+
 def test_missing_points_come_from_other_frames_through_the_box() -> None:
     """A point known at times is known always, at its place in the moving face; one never known stays unknown."""
     scan = frames(
@@ -226,7 +286,7 @@ def test_a_track_settled_in_pieces_is_the_track_settled_whole(monkeypatch: pytes
         for a, b in zip(items, pieces[number][1], strict=True):
             assert a.source == b.source
             assert a.box == pytest.approx(b.box, abs=0.05)
-            assert a.points == pytest.approx(b.points, abs=0.05, nan_ok=True)
+            assert a.points == pytest.approx(b.points, abs=0.1, nan_ok=True)
 
 
 def test_a_scan_written_down_settles_like_one_in_memory(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ def iou(a: ArrayLike, b: ArrayLike) -> Array:
     return np.where(union > 0, inter / np.where(union > 0, union, 1), 0.0)
 
 
+def within(boxes: ArrayLike, others: ArrayLike) -> Array:
+    """Which part [N, M] of each of `boxes` [N, 4] lies inside each of `others` [M, 4], xyxy; 0 for empty ones."""
+    a, b = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(others, np.float64).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    whole = area(a)[:, None]
+    inter = np.prod(np.clip(high - low, 0, None), axis=2)
+    return np.where(whole > 0, inter / np.where(whole > 0, whole, 1), 0.0)
+
+
 def centre_size(boxes: ArrayLike) -> Array:
     """(cx, cy, w, h) [..., 4] of xyxy boxes [..., 4]."""
     b = np.asarray(boxes, np.float64)

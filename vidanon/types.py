@@ -11,6 +11,7 @@ Conventions, stated once:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +32,9 @@ a gap filled between two, an extension past a track's ends, or a person's edit."
 SOURCES: tuple[Source, ...] = ("detected", "weak", "interpolated", "padded", "edited")
 
 Action = Literal["anonymize", "keep"]
+
+UNNAMED = re.compile(r"track-\d+")
+"""Identities that tracks have until a person names them: they mean nothing outside their clip."""
 
 FIVE_POINTS = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """Order of a detector's five keypoints."""
@@ -126,7 +130,8 @@ class ScannedFrame:
     change: float
     """0..1, how much the picture differs from the frame before (0 for the first)"""
     change_skip: float
-    """0..1, how much it differs from the frame before the last: low after a flash, high after a cut"""
+    """0..1, how much it differs from the frame before the last, or, within a few frames of a sudden change, from the
+    one before that change: low once a flash is over, high after a cut"""
     camera: tuple[float, float]
     """median optical flow of the whole picture from this frame to the next, px"""
 
@@ -182,6 +187,20 @@ class AudioInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class CodecTraits:
+    """What of a clip's coding an encoder should do again, as far as the first packets tell."""
+
+    profile: str | None = None
+    """FFmpeg's name of the codec's profile: "HQ" of ProRes, "DNXHR SQ", "High 4:2:2 Intra\""""
+    intra: bool = False
+    """every picture stands alone"""
+    megabits: int | None = None
+    """DNxHD: a nominal rate of its compression id, 10^6 bits a second"""
+    loose: bool = False
+    """numbered picture files: their codec says nothing about a video"""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """A clip as probed, before anything is decoded."""
 
@@ -211,6 +230,12 @@ class VideoInfo:
     """all audio streams"""
     other_streams: tuple[str, ...]
     """what else the container holds and vidanon leaves behind, in words"""
+    stream: int = 0
+    """number of the video stream in the container"""
+    cameras: tuple[int, ...] = (0,)
+    """numbers of all video streams that are no cover art or thumbnail; `stream` is one of them"""
+    traits: CodecTraits = CodecTraits()
+    """how it is coded"""
 
 
 @dataclass(frozen=True, slots=True)

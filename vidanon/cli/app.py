@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import vidanon
-from vidanon.cli import bench, console, looking, plans, running, training
+from vidanon.cli import bench, cleaning, console, evaluating, looking, measuring, plans, robust, running, training
 
 MAIN_JOB = "The main job"
 PLANS = "Plans and presets"
@@ -78,12 +78,15 @@ def build() -> typer.Typer:
     app.command("scan", rich_help_panel=MAIN_JOB, no_args_is_help=True)(running.scan)
     app.command("render", rich_help_panel=MAIN_JOB, no_args_is_help=True)(running.render)
 
+    app.command("clean", rich_help_panel=MAIN_JOB)(cleaning.clean)
+
     plan = _group(app, "plan", "Look at a plan and change it.", PLANS)
     plan.command("show", no_args_is_help=True)(plans.show)
     plan.command("export", no_args_is_help=True)(plans.export)
     plan.command("keep", no_args_is_help=True)(plans.keep)
     plan.command("anonymize", no_args_is_help=True)(plans.anonymize)
     plan.command("merge", no_args_is_help=True)(plans.merge)
+    plan.command("name", no_args_is_help=True)(plans.name)
 
     presets = _group(app, "presets", "See the presets and where each value is from.", PLANS)
     presets.command("list")(looking.list_presets)
@@ -97,7 +100,12 @@ def build() -> typer.Typer:
 
     _group(app, "train", "Train the networks.", NETWORKS, training.TrainGroup)
     evaluate = _group(app, "evaluate", "Measure the networks.", NETWORKS)
-    evaluate.command("detector", no_args_is_help=True)(training.evaluate_detector)
+    evaluate.command("detector", no_args_is_help=True)(measuring.detector)
+    evaluate.command("grids", no_args_is_help=True)(measuring.grids)
+    evaluate.command("misses", no_args_is_help=True)(measuring.misses)
+    evaluate.command("temporal", no_args_is_help=True)(evaluating.temporal)
+    evaluate.command("gaps", no_args_is_help=True)(robust.gaps)
+    app.command("calibrate", rich_help_panel=NETWORKS, no_args_is_help=True)(measuring.calibrate)
     return app
 
 

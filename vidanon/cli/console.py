@@ -126,13 +126,15 @@ def guard(work: Callable[[], Any]) -> int:
         return _said(_stopped(e))
     except VidanonError as e:
         complain(e.message, hint=e.hint, code=e.exit_code)
-        return _debug(e.exit_code)
+        trace(e)
+        return e.exit_code
     except typer.TyperException as e:
         return _usage(e)
     except Exception as e:  # noqa: BLE001  (the last door: nobody wants a traceback unless they asked for it)
         hint = f"this is a fault of vidanon; {DEBUG_VARIABLE}=1 shows where it happened"
         complain(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, hint=hint)
-        return _debug(1)
+        trace(e)
+        return 1
 
 
 @contextlib.contextmanager
@@ -204,7 +206,7 @@ def _usage(e: typer.TyperException) -> int:
     return UsageError.exit_code
 
 
-def _debug(code: int) -> int:
+def trace(error: BaseException) -> None:
+    """Where an error happened, for those who asked by VIDANON_DEBUG."""
     if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exc()
-    return code
+        traceback.print_exception(error)

@@ -6,8 +6,9 @@ In come clips and presets; tables and JSON go to stdout, a contact sheet goes to
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -17,8 +18,12 @@ from vidanon import settings as presets_of
 from vidanon.cli import console
 from vidanon.cli import options as o
 from vidanon.cli.summary import clock, count
-from vidanon.errors import VidanonError
+from vidanon.errors import PlanError, VidanonError
 from vidanon.types import VideoInfo
+
+if TYPE_CHECKING:
+    from vidanon.media.compare import Comparison
+    from vidanon.media.fidelity import Fidelity
 
 Clip = Annotated[Path, typer.Argument(metavar="INPUT", help="A video or a still picture.")]
 Before = Annotated[Path, typer.Argument(metavar="SOURCE", help="The clip as it was.")]
@@ -70,35 +75,70 @@ def info_lines(found: VideoInfo) -> list[tuple[str, str]]:
 def compare(
     source: Before,
     output: After,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="PLAN", help="Where faces were painted: adds the PSNR elsewhere. Default: OUTPUT.vidanon."
+        ),
+    ] = None,
+    preset: o.Preset = None,
+    assignments: o.SetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Measure that frame count, every time stamp and every audio packet of a copy equal the source's.
 
+    With a plan it also measures how near the pictures are outside the faces: PSNR of the luma, over the pixels that
+    neither a mask of the preset nor the 4 px around it touches.
+
     [bold]Examples[/bold]
 
     $ vidanon compare interview.mp4 safe.mp4
+    $ vidanon compare interview.mp4 safe.mp4 --plan interview.vidanon --preset strict --json
 
-    Exit code 1 says that something differs.
+    Exit code 1 says that something differs. What re-encoding does to the pictures is measured, not judged.
     """
-    from vidanon.media.compare import compare as compare_files
-
-    found = compare_files(source, output)
+    found = _compared(source, output, plan, o.settings_of(preset, {}, assignments)[0].render)
     if as_json:
         console.put_json({**dataclasses.asdict(found), "exact": found.exact})
     else:
-        console.put_table(
-            ["measure", "value"],
-            [
-                ["frames in", found.frames_in],
-                ["frames out", found.frames_out],
-                ["time stamps", "equal" if found.pts_equal else "DIFFER"],
-                ["audio streams in", found.audio_streams[0]],
-                ["audio streams out", found.audio_streams[1]],
-                ["audio packets", "equal" if found.audio_packets_equal else "DIFFER"],
-            ],
-        )
+        rows: list[list[object]] = [
+            ["frames in", found.frames_in],
+            ["frames out", found.frames_out],
+            ["time stamps", "equal" if found.pts_equal else "DIFFER"],
+            ["audio streams in", found.audio_streams[0]],
+            ["audio streams out", found.audio_streams[1]],
+            ["audio packets", "equal" if found.audio_packets_equal else "DIFFER"],
+        ]
+        console.put_table(["measure", "value"], rows + _fidelity_rows(found.fidelity))
     if not found.exact:
         raise VidanonError(f"{output} is not an exact companion of {source}", hint="the table says what differs")
+
+
+def _compared(source: Path, output: Path, plan: Path | None, settings: presets_of.RenderSettings) -> Comparison:
+    from vidanon.media.compare import compare as compare_files
+    from vidanon.pipeline.compare import compare_outside
+    from vidanon.plan.schema import PLAN_SUFFIX
+
+    if plan is not None:
+        return compare_outside(source, output, plan, settings=settings)
+    beside = output.with_name(output.name + PLAN_SUFFIX)
+    if beside.exists():
+        try:
+            return compare_outside(source, output, beside, settings=settings)
+        except PlanError as e:
+            console.say(f"{e.message}; pixels are not measured")
+    return compare_files(source, output)
+
+
+def _fidelity_rows(found: Fidelity | None) -> list[list[object]]:
+    if found is None:
+        return []
+    if math.isinf(found.psnr_db):
+        return [["pixels outside faces", f"equal ({found.measured:.1%} of all)"]]
+    return [
+        ["PSNR outside faces", f"{found.psnr_db:.2f} dB ({found.measured:.1%} of all pixels)"],
+        ["PSNR of the worst frame", f"{found.worst_db:.2f} dB (frame {found.worst_frame})"],
+    ]
 
 
 def contact_sheet(

@@ -23,6 +23,9 @@ SAY = "What to say"
 
 ProgressMode = Literal["auto", "rich", "plain", "json", "none"]
 MethodChoice = Literal["gan", "blur", "mosaic", "solid"]
+CameraChoice = Literal["refuse", "main", "all"]
+VoiceChoice = Literal["original", "mute", "disguise"]
+CopyChoice = Literal["drop", "copy"]
 
 Preset = Annotated[
     str | None,
@@ -68,9 +71,59 @@ Crf = Annotated[
     float | None,
     typer.Option("--crf", metavar="0..63", help="Rate factor: lower is better and larger.", rich_help_panel=WRITE),
 ]
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder-option",
+        metavar="NAME=VALUE",
+        rich_help_panel=WRITE,
+        help="An option of the encoder's own, as FFmpeg names it; may be repeated.",
+    ),
+]
+VideoStreams = Annotated[
+    CameraChoice | None,
+    typer.Option(
+        "--video-streams",
+        rich_help_panel=WRITE,
+        show_default=False,
+        help="A clip with several cameras: refuse it, keep only the main one, or paint all.",
+    ),
+]
+Framerate = Annotated[
+    float | None,
+    typer.Option("--framerate", metavar="FPS", help="Frames a second of numbered pictures.", rich_help_panel=WRITE),
+]
 NoAudio = Annotated[
     bool | None,
     typer.Option("--no-audio", help="Leave the sound out instead of copying it.", rich_help_panel=WRITE),
+]
+Voice = Annotated[
+    VoiceChoice | None,
+    typer.Option(
+        "--voice",
+        rich_help_panel=WRITE,
+        show_default=False,
+        help="Sound: copied as it is, silent, or disguised by shifting pitch and formants.",
+    ),
+]
+Subtitles = Annotated[
+    CopyChoice | None,
+    typer.Option(
+        "--subtitles", help="Subtitle streams; they can name people.", rich_help_panel=WRITE, show_default=False
+    ),
+]
+Chapters = Annotated[
+    CopyChoice | None,
+    typer.Option("--chapters", help="Chapters; they can name people.", rich_help_panel=WRITE, show_default=False),
+]
+KeepMetadata = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-metadata",
+        metavar="NAME,NAME",
+        rich_help_panel=WRITE,
+        help='Tags that pass: "language,timecode", or all (but those of place, to be named one by one).',
+    ),
 ]
 Overwrite = Annotated[
     bool | None,
@@ -111,7 +164,14 @@ FLAGS = {
     "detect.detector": "--detector",
     "output.codec": "--codec",
     "output.crf": "--crf",
+    "output.encoder_options": "--encoder-option",
+    "output.video_streams": "--video-streams",
+    "output.framerate": "--framerate",
     "output.audio": "--no-audio",
+    "output.voice": "--voice",
+    "output.subtitles": "--subtitles",
+    "output.chapters": "--chapters",
+    "output.keep_metadata": "--keep-metadata",
     "output.overwrite": "--overwrite",
     "run.device": "--device",
     "run.batch_size": "--batch-size",
@@ -144,3 +204,17 @@ def settings_of(
 def drop_audio(no_audio: bool | None) -> str | None:
     """The setting that --no-audio stands for; None where it was not typed."""
     return "drop" if no_audio else None
+
+
+def encoder_options(pairs: Sequence[str] | None) -> str | None:
+    """The setting that the texts of --encoder-option stand for; None where none was typed.
+
+    Raises UsageError for a text without a name or without "=".
+    """
+    if not pairs:
+        return None
+    for text in pairs:
+        name, equals, _ = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--encoder-option {text} is not an option", hint="write --encoder-option tune=film")
+    return ":".join(text.replace("\\", "\\\\").replace(":", "\\:") for text in pairs)

@@ -1,4 +1,4 @@
-"""The verbs that look at a plan and change it: show, export, keep, anonymize, merge. None of them needs torch.
+"""The verbs that look at a plan and change it: show, export, keep, anonymize, merge, name. None of them needs torch.
 
 In come plan files and track numbers; tables and JSON go to stdout, what was changed is said on stderr.
 """
@@ -147,6 +147,26 @@ def merge(plan: PlanFile, tracks: Tracks) -> None:
         for track in tracks[1:]:
             opened.set_identity(track, identities[tracks[0]])
     console.say(f"tracks {', '.join(map(str, tracks))} get one face now")
+
+
+def name(
+    plan: PlanFile,
+    track: Annotated[int, typer.Argument(metavar="TRACK", help="A track number, as `plan show` lists them.")],
+    person: Annotated[str, typer.Argument(metavar="NAME", help="Who this is; a code name does.")],
+) -> None:
+    """Say who a track is: one name and one key file give one face, in every clip of a reel.
+
+    The name is written into the plan, in clear.
+
+    [bold]Examples[/bold]
+
+    $ vidanon plan name monday.vidanon 2 witness-a
+    $ vidanon plan name tuesday.vidanon 1 witness-a
+    """
+    with Plan.open(plan) as opened:
+        _known([track], [t.number for t in opened.tracks()], plan)
+        kept = opened.set_name(track, person)
+    console.say(f"track {track} is {kept}")
 
 
 def _act(plan: Path, tracks: list[int], action: Action) -> None:

@@ -211,3 +211,4 @@ def _complain(event: Failed) -> None:
     if event.path.name not in message:
         message = f"{event.path}: {message}"
     console.complain(message, hint=event.error.hint, code=event.error.exit_code, where=str(event.path))
+    console.trace(event.error)

@@ -46,7 +46,14 @@ def run(  # the order of the parameters is the order of the help
     detector: o.Detector = None,
     codec: o.Codec = None,
     crf: o.Crf = None,
+    encoder_option: o.EncoderOption = None,
+    video_streams: o.VideoStreams = None,
+    framerate: o.Framerate = None,
     no_audio: o.NoAudio = None,
+    voice: o.Voice = None,
+    subtitles: o.Subtitles = None,
+    chapters: o.Chapters = None,
+    keep_metadata: o.KeepMetadata = None,
     overwrite: o.Overwrite = None,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
@@ -60,6 +67,7 @@ def run(  # the order of the parameters is the order of the help
 
     $ vidanon run interview.mp4 -o safe.mp4
     $ vidanon run interview.mp4 -o safe.mp4 --preset strict --device cuda:0
+    $ vidanon run interview.mov -o safe.mov --voice disguise --keep-metadata language,timecode
     $ vidanon run captures/ -o covered/ --preset street --json > report.json
     $ vidanon run face.jpg -o safe.jpg --set render.truncation=1
 
@@ -74,7 +82,14 @@ def run(  # the order of the parameters is the order of the help
             "detect.detector": detector,
             "output.codec": codec,
             "output.crf": crf,
+            "output.encoder_options": o.encoder_options(encoder_option),
+            "output.video_streams": video_streams,
+            "output.framerate": framerate,
             "output.audio": o.drop_audio(no_audio),
+            "output.voice": voice,
+            "output.subtitles": subtitles,
+            "output.chapters": chapters,
+            "output.keep_metadata": keep_metadata,
             "output.overwrite": overwrite,
             "run.device": device,
             "run.batch_size": batch_size,
@@ -107,6 +122,8 @@ def scan(
     threshold: o.Threshold = None,
     min_face: o.MinFace = None,
     detector: o.Detector = None,
+    video_streams: o.VideoStreams = None,
+    framerate: o.Framerate = None,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
     assignments: o.SetOption = None,
@@ -126,6 +143,8 @@ def scan(
             "detect.threshold": threshold,
             "detect.min_face_px": min_face,
             "detect.detector": detector,
+            "output.video_streams": video_streams,
+            "output.framerate": framerate,
             "run.device": device,
             "run.batch_size": batch_size,
         },
@@ -149,7 +168,14 @@ def render(
     key_file: o.KeyFile = None,
     codec: o.Codec = None,
     crf: o.Crf = None,
+    encoder_option: o.EncoderOption = None,
+    video_streams: o.VideoStreams = None,
+    framerate: o.Framerate = None,
     no_audio: o.NoAudio = None,
+    voice: o.Voice = None,
+    subtitles: o.Subtitles = None,
+    chapters: o.Chapters = None,
+    keep_metadata: o.KeepMetadata = None,
     overwrite: o.Overwrite = None,
     device: o.Device = None,
     batch_size: o.BatchSize = None,
@@ -170,7 +196,14 @@ def render(
             "render.method": method,
             "output.codec": codec,
             "output.crf": crf,
+            "output.encoder_options": o.encoder_options(encoder_option),
+            "output.video_streams": video_streams,
+            "output.framerate": framerate,
             "output.audio": o.drop_audio(no_audio),
+            "output.voice": voice,
+            "output.subtitles": subtitles,
+            "output.chapters": chapters,
+            "output.keep_metadata": keep_metadata,
             "output.overwrite": overwrite,
             "run.device": device,
             "run.batch_size": batch_size,
@@ -179,7 +212,7 @@ def render(
     )
     with view(progress) as screen, console.stoppable("no partial output is left, the plan is as it was"):
         from vidanon.pipeline.render import render as render_clip
-        from vidanon.pipeline.run import KEY_SUFFIX
+        from vidanon.plan.schema import KEY_SUFFIX
         from vidanon.render.identity import load_or_create_key
 
         key = load_or_create_key(key_file or plan.with_name(plan.name + KEY_SUFFIX))

@@ -1,4 +1,4 @@
-"""The verbs that make and measure networks: train detector, landmarks, generator; evaluate detector.
+"""The verbs that make networks: train detector, labels, landmarks, generator.
 
 Each training room says in a frozen dataclass what it can be told. Its fields become options here, their docstrings
 the help, so that the two can never differ. That takes importing torch, which therefore waits until one of these
@@ -21,7 +21,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from vidanon.cli import console
-from vidanon.cli import options as o
 
 SIMPLE: tuple[type, ...] = (int, float, str, bool, Path)
 """types an option can have; a field of another type (a network's shape) keeps its default"""
@@ -49,6 +48,18 @@ TRAIN = {
 
     $ vidanon train detector --data data --run runs/detector --minutes 60
     $ vidanon train detector --data data --run runs/detector --minutes 120 --resume runs/detector/checkpoint.safetensors
+    """,
+    ),
+    "labels": Job(
+        "vidanon.train.pseudo",
+        "label",
+        """Label frames of clips with what two other detectors agree on: more pictures for the detector's training.
+
+    The file is what `vidanon train detector` takes as its pseudo-labels.
+
+    [bold]Examples[/bold]
+
+    $ vidanon train labels --clips data/clips --teacher yunet.onnx --second ultralight.onnx --target labels.npz
     """,
     ),
     "landmarks": Job(
@@ -154,44 +165,3 @@ def field_docs(options_class: type[Any]) -> dict[str, str]:
         else:
             name = None
     return found
-
-
-def evaluate_detector(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures and a boxes.json with their faces.")],
-    detector: o.Detector = None,
-    device: o.Device = None,
-    min_face: o.MinFace = None,
-    iou: Annotated[float, typer.Option("--iou", metavar="0..1", help="Overlap from which a box is a hit.")] = 0.4,
-    false_positives: Annotated[
-        float, typer.Option("--false-positives", metavar="N", help="False alarms a picture at which recall is told.")
-    ] = 0.5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")] = False,
-) -> None:
-    """Measure a detector on labelled pictures: average precision, recall by face size, time.
-
-    [bold]Examples[/bold]
-
-    $ vidanon evaluate detector data/crowd-dev
-    $ vidanon evaluate detector data/crowd-dev --detector yunet.onnx --json
-    """
-    # Every score counts here, so nothing may be dropped before it is measured.
-    typed: dict[str, object] = {"detect.detector": detector, "detect.min_face_px": min_face, "run.device": device}
-    settings, _ = o.settings_of(None, typed, ["detect.weak_threshold=0.02"])
-    from vidanon.detect.factory import build_detector
-    from vidanon.evaluate.detector import evaluate
-    from vidanon.pipeline.device import pick_device
-
-    chosen = pick_device(settings.run.device)
-    built = build_detector(settings.detect, device=chosen, threads=settings.run.threads)
-    report = evaluate(folder, built, iou=iou, false_positives=false_positives)
-    if as_json:
-        console.put_json(dataclasses.asdict(report))
-        return
-    console.put(
-        f"{report.detector} on {chosen}: {report.pictures} pictures, {report.faces} faces, {report.ms:.1f} ms each"
-    )
-    console.put(f"average precision {report.ap:.3f}")
-    alarms = f"{report.false_positives:g} false alarms a picture"
-    console.put(f"recall {report.recall:.3f} at {alarms} (score {report.threshold:.3f})")
-    rows = [[f"{low:g} to {high:g}", faces, recall] for low, high, recall, faces in report.recall_by_size]
-    console.put_table(["size px", "faces", "recall"], rows)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torchvision  # type: ignore[import-untyped]
 
+from vidanon.errors import DeviceError
 from vidanon.types import Detections, ImageArray
 
 
@@ -46,11 +47,22 @@ class Network(Protocol):
 
 
 def best_first(found: Detections, *, least: float) -> Detections:
-    """Sorted by falling score, those below `least` and boxes without area dropped."""
+    """Sorted by falling score, those below `least` and boxes without area dropped.
+
+    Raises DeviceError if a score is NaN, or a box of a face is: no comparison would keep it, and the face were lost.
+    """
+    if np.isnan(found.scores).any() or not np.isfinite(found.boxes[found.scores >= least]).all():
+        raise no_numbers("the detector")
     keep = (found.scores >= least) & (found.boxes[:, 2] > found.boxes[:, 0]) & (found.boxes[:, 3] > found.boxes[:, 1])
     order = np.flatnonzero(keep)
     order = order[np.argsort(-found.scores[order], kind="stable")]
     return Detections(found.boxes[order], found.scores[order], found.keypoints[order])
+
+
+def no_numbers(network: str, device: str = "") -> DeviceError:
+    """The error for a network whose results are NaN: a broken device or model, never "no face"."""
+    on = f" on {device}" if device else ""
+    return DeviceError(f"{network}{on} gave results that are no numbers", hint="try --device cpu or another detector")
 
 
 def suppress(found: Detections, *, iou: float) -> Detections:

@@ -7,14 +7,17 @@ the landmarker does not trust itself, with the detector's own points as a second
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vidanon.errors import WeightsError
 from vidanon.geometry import apply, invert, similarity
 from vidanon.models.landmarks import Landmarker, LandmarkerConfig
+from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
 from vidanon.types import FIVE_POINTS, N_FACE_POINTS, Detections, FloatArray, ImageArray
 
@@ -23,7 +26,12 @@ SPREAD_AT_HALF = 0.08
 TRUSTED = 0.3
 """Confidence below which a point counts as unknown."""
 BATCH = 64
-"""Crops a call. Calls never span frames, so a face depends on its own frame alone, whatever frames are batched."""
+"""Crops a call, fewer where memory runs out.
+
+Calls never span frames, so a face depends on its own frame alone, whatever frames are batched.
+"""
+
+Matrix = NDArray[np.float64]
 
 
 class FaceLandmarker:
@@ -35,6 +43,7 @@ class FaceLandmarker:
             network.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
         )
         self.config = network.config
+        self._portions = Portions("landmarker", self.device, BATCH)
 
     @classmethod
     def shipped(cls, device: torch.device | str) -> FaceLandmarker:
@@ -54,18 +63,18 @@ class FaceLandmarker:
         confidence = np.zeros((n, N_FACE_POINTS), np.float32)
         size = self.config.size
         matrices = [self._matrix(box, five) for box, five in zip(found.boxes, found.keypoints, strict=True)]
-        for start in range(0, n, BATCH):
-            group = matrices[start : start + BATCH]
+
+        def some(group: Sequence[Matrix]) -> list[tuple[FloatArray, FloatArray]]:
             crops = np.stack([_crop(image, m, size) for m in group])
             tensor = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             with torch.inference_mode():
                 place, spread = self.network(tensor.to(memory_format=torch.channels_last))
-            place_px = place.float().cpu().numpy() * size
-            doubt = spread.float().cpu().numpy() * self.config.scale / SPREAD_AT_HALF
-            for i, matrix in enumerate(group, start):
-                points[i] = apply(invert(matrix), place_px[i - start])
-                confidence[i] = 1 / (1 + doubt[i - start] ** 2)
-        unsure = (confidence < TRUSTED) | ~np.isfinite(points).all(2)
+            return list(zip(place.float().cpu().numpy(), spread.float().cpu().numpy(), strict=True))
+
+        for i, (place, spread) in enumerate(self._portions.run(some, matrices)):
+            points[i] = apply(invert(matrices[i]), place * size)
+            confidence[i] = 1 / (1 + (spread * self.config.scale / SPREAD_AT_HALF) ** 2)
+        unsure = ~(confidence >= TRUSTED) | ~np.isfinite(points).all(2)  # NaN is never sure
         points[unsure] = np.nan
         confidence[unsure] = 0
         five = len(FIVE_POINTS)
@@ -74,7 +83,7 @@ class FaceLandmarker:
         confidence[:, :five][second] = np.broadcast_to(found.scores[:, None] * TRUSTED, second.shape)[second]
         return points, confidence
 
-    def _matrix(self, box: FloatArray, five: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _matrix(self, box: FloatArray, five: FloatArray) -> Matrix:
         """Picture px -> crop px: the box with some surroundings, turned upright as far as the detector knows."""
         side = max(float(box[2] - box[0]), float(box[3] - box[1]), 2.0) * self.config.scale
         across = np.array([five[1] - five[0], five[4] - five[3]], np.float64)
@@ -85,7 +94,7 @@ class FaceLandmarker:
         return similarity(size / side, -roll, centre, (size / 2, size / 2))
 
 
-def _crop(image: ImageArray, matrix: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: int) -> ImageArray:
+def _crop(image: ImageArray, matrix: Matrix, size: int) -> ImageArray:
     """Crop [size, size, 3] through a picture-to-crop transform; large faces are averaged down first."""
     scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     corners = apply(invert(matrix), [[0, 0], [size, 0], [0, size], [size, size]])

@@ -15,9 +15,9 @@ from torch import Tensor
 from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from vidanon import geometry
-from vidanon.detect.base import best_first
-from vidanon.errors import DeviceError
+from vidanon.detect.base import best_first, no_numbers
 from vidanon.models.detector import DetectorConfig, DetectorNet, cells, decode
+from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
 from vidanon.types import Detections, ImageArray
 
@@ -32,7 +32,8 @@ MOST = 600
 class OurNetwork:
     """The network with its BatchNorm folded. Detections below `least` are dropped.
 
-    Raises WeightsError (from `load_weights`) without weights.
+    Raises WeightsError (from `load_weights`) without weights. A call that runs out of memory is made again with fewer
+    pictures.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class OurNetwork:
         self._network = network.fused().to(self._device).to(memory_format=torch.channels_last)
         self._least, self._nms_iou = least, nms_iou
         self._where: dict[tuple[int, int], Tensor] = {}
+        self._portions = Portions("detector", self._device, 1 if self._device.type == "cpu" else BATCH_PX)
 
     @classmethod
     def shipped(cls, *, device: str, least: float, nms_iou: float) -> OurNetwork:
@@ -53,29 +55,22 @@ class OurNetwork:
 
     @torch.inference_mode()
     def faces(self, images: Sequence[ImageArray]) -> list[Detections]:
-        """See `Network.faces`."""
+        """See `Network.faces`. Raises DeviceError where one picture is too much, or the network gives no numbers."""
         if not images:
             return []
         h, w = images[0].shape[:2]
         height, width = -(-h // 32) * 32, -(-w // 32) * 32
-        group = 1 if self._device.type == "cpu" else max(1, BATCH_PX // (height * width))
-        found = []
-        for start in range(0, len(images), group):
-            part = images[start : start + group]
+
+        def some(part: Sequence[ImageArray]) -> list[Detections]:
             canvas = np.zeros((len(part), height, width, 3), np.uint8)
             for i, image in enumerate(part):
                 canvas[i, :h, :w] = image
-            try:
-                pictures = torch.from_numpy(canvas).to(self._device).permute(0, 3, 1, 2)
-                raw = self._network(pictures.float().div_(127.5).sub_(1))
-                logits, boxes, points = decode(raw, self._cells(height, width))
-                found += [self._one(*each, width=w, height=h) for each in zip(logits, boxes, points, strict=True)]
-            except torch.OutOfMemoryError as e:
-                raise DeviceError(
-                    f"{self._device} ran out of memory on {len(part)} pictures of {width}x{height}",
-                    hint="use a smaller --batch-size or detect.tile_px",
-                ) from e
-        return found
+            pictures = torch.from_numpy(canvas).to(self._device).permute(0, 3, 1, 2)
+            raw = self._network(pictures.float().div_(127.5).sub_(1))
+            logits, boxes, points = decode(raw, self._cells(height, width))
+            return [self._one(*each, width=w, height=h) for each in zip(logits, boxes, points, strict=True)]
+
+        return self._portions.run(some, images, cost=height * width)
 
     def _cells(self, height: int, width: int) -> Tensor:
         if (height, width) not in self._where:
@@ -85,6 +80,8 @@ class OurNetwork:
     def _one(self, logits: Tensor, boxes: Tensor, points: Tensor, *, width: int, height: int) -> Detections:
         scores = logits.sigmoid()
         keep = (scores >= self._least).nonzero()[:, 0]
+        if scores.isnan().any() or not boxes[keep].isfinite().all():
+            raise no_numbers("the detector", str(self._device))  # no comparison would keep it: the face were lost
         if len(keep) > MOST:
             keep = keep[scores[keep].topk(MOST).indices]
         found = Detections(*(t[keep].float().cpu().numpy() for t in (boxes, scores, points)))

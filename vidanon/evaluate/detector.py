@@ -1,8 +1,8 @@
 """How good a detector is on labelled pictures.
 
-In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and a `Detector`.
-Out: a `DetectorReport`: average precision, recall at a given rate of false positives, recall by size, time. Every
-detection the detector returns counts, so give it a low weak threshold.
+In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and `Detector`s.
+Out: a `DetectorReport` of each: average precision, recall at a given rate of false positives, recall by size, time.
+Every detection the detector returns counts, so give it a low weak threshold.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,8 @@ from vidanon.detect.base import Detector
 from vidanon.errors import InputError
 from vidanon.types import Detections, FloatArray, ImageArray
 
+HELD_OUT_EVERY = 5
+"""`train.labelled` leaves out the same pictures"""
 SIZES_PX = (0.0, 12.0, 24.0, 48.0, float("inf"))
 """Edges of the size classes: the longer side of the labelled box."""
 
@@ -106,51 +109,78 @@ def threshold_at(matches: Matches, *, pictures: int, false_positives: float) -> 
     return float(np.nextafter(wrong[allowed], np.float32(2))) if len(wrong) > allowed else 0.0
 
 
-def evaluate_pictures(
+def compare_detectors(
     images: Sequence[ImageArray],
     labels: Sequence[FloatArray],
-    detector: Detector,
+    detectors: Sequence[Detector],
     *,
     iou: float = 0.4,
     false_positives: float = 0.5,
-) -> DetectorReport:
-    """`evaluate` on pictures that are in memory already."""
-    found, seconds = [], 0.0
+) -> list[DetectorReport]:
+    """A report for each detector. They take turns picture by picture, so that a busy machine slows all alike."""
+    found: list[list[Detections]] = [[] for _ in detectors]
+    seconds = [0.0] * len(detectors)
+    for image in images[:1]:
+        for detector in detectors:
+            detector.detect([image])  # the first call pays for allocation; it is not timed
     for image in images:
-        start = time.perf_counter()
-        found += detector.detect([image])
-        seconds += time.perf_counter() - start
+        for i, detector in enumerate(detectors):
+            start = time.perf_counter()
+            found[i] += detector.detect([image])
+            seconds[i] += time.perf_counter() - start
+    return [
+        _report(detector.name, each, labels, ms=1000 * spent / max(len(images), 1), iou=iou, allowed=false_positives)
+        for detector, each, spent in zip(detectors, found, seconds, strict=True)
+    ]
+
+
+def _report(
+    name: str, found: Sequence[Detections], labels: Sequence[FloatArray], *, ms: float, iou: float, allowed: float
+) -> DetectorReport:
     matches = match(found, labels, iou=iou)
-    threshold = threshold_at(matches, pictures=len(images), false_positives=false_positives)
+    threshold = threshold_at(matches, pictures=len(labels), false_positives=allowed)
     got = matches.found_at >= max(threshold, 0.0)
     by_size = []
     for low, high in itertools.pairwise(SIZES_PX):
         among = (matches.sizes >= low) & (matches.sizes < high)
         by_size.append((low, high, float(got[among].mean()) if among.any() else float("nan"), int(among.sum())))
     return DetectorReport(
-        detector=detector.name,
-        pictures=len(images),
+        detector=name,
+        pictures=len(labels),
         faces=len(matches.sizes),
         ap=average_precision(matches),
         recall=float(got.mean()) if len(got) else float("nan"),
         threshold=threshold,
-        false_positives=false_positives,
+        false_positives=allowed,
         recall_by_size=tuple(by_size),
-        ms=1000 * seconds / max(len(images), 1),
+        ms=ms,
     )
 
 
-def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[list[ImageArray], list[FloatArray]]:
-    """(pictures, boxes) of a folder, all or the named ones. Raises InputError for what is missing or damaged."""
+def held_out_names(folder: Path) -> list[str]:
+    """The pictures of a labelled folder that our training never sees: every fifth by name. Raises InputError."""
+    return sorted(_listed(folder))[::HELD_OUT_EVERY]
+
+
+def _listed(folder: Path) -> dict[str, Any]:
     listing = folder / "boxes.json"
     try:
-        listed = json.loads(listing.read_text(encoding="utf-8"))
-        wanted = sorted(listed) if names is None else names
-        labels = [np.array(listed[name]["boxes"], np.float32).reshape(-1, 4) for name in wanted]
+        listed: dict[str, Any] = json.loads(listing.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{folder} has no boxes.json", hint="it maps picture names to {'boxes': [[x0, y0, x1, y1]]}"
         ) from None
+    except ValueError as e:
+        raise InputError(f"{listing} is not JSON: {e}", hint="{name: {'boxes': [...]}}") from e
+    return listed
+
+
+def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[list[ImageArray], list[FloatArray]]:
+    """(pictures, boxes) of a folder, all or the named ones. Raises InputError for what is missing or damaged."""
+    listing, listed = folder / "boxes.json", _listed(folder)
+    try:
+        wanted = sorted(listed) if names is None else names
+        labels = [np.array(listed[name]["boxes"], np.float32).reshape(-1, 4) for name in wanted]
     except (ValueError, KeyError, TypeError) as e:
         raise InputError(f"{listing} is not a list of boxes: {e!r}", hint="{name: {'boxes': [...]}}") from e
     images = []
@@ -166,15 +196,15 @@ def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[
 
 def evaluate(
     folder: Path,
-    detector: Detector,
+    detectors: Sequence[Detector],
     *,
     names: Sequence[str] | None = None,
     iou: float = 0.4,
     false_positives: float = 0.5,
-) -> DetectorReport:
-    """Measures `detector` on a labelled folder; a hit is an overlap of at least `iou`.
+) -> list[DetectorReport]:
+    """Measures detectors side by side on a labelled folder; a hit is an overlap of at least `iou`.
 
     Raises InputError where `boxes.json` or a picture is missing or damaged.
     """
     images, labels = read_labelled(folder, names=names)
-    return evaluate_pictures(images, labels, detector, iou=iou, false_positives=false_positives)
+    return compare_detectors(images, labels, detectors, iou=iou, false_positives=false_positives)

@@ -37,6 +37,10 @@ def plan_error(path: Path, e: Exception) -> PlanError:
             return PlanError(f"{path}: another program is writing this plan", hint="wait for it, or close it")
         if "readonly" in text or "full" in text:
             return PlanError(f"{path}: the plan cannot be written: {text}", hint="check permissions and free space")
+        if "I/O" in text or "unable to open" in text:
+            return PlanError(
+                f"{path}: the plan cannot be read or written: {text}", hint="check its folder, the disk and free space"
+            )
     return PlanError(f"{path}: not a plan, or a damaged one: {e}", hint=RESCAN)
 
 

@@ -8,13 +8,21 @@ transaction, out go changed `tracks` and `edits` rows.
 from __future__ import annotations
 
 import sqlite3
+import unicodedata
 from typing import Any
 
 from vidanon.geometry import iou
 from vidanon.plan.schema import SET
+from vidanon.types import UNNAMED
 
 SAME_FACE_IOU = 0.5
 """overlap at the anchor frame above which an old and a new track are the same face"""
+
+
+def person_name(text: str) -> str | None:
+    """A person's name as it is kept (Unicode NFC, single spaces); None for one that cannot be."""
+    kept = unicodedata.normalize("NFC", " ".join(text.split()))
+    return kept if kept and kept.isprintable() and not UNNAMED.fullmatch(kept) else None
 
 
 def anchor_of(db: sqlite3.Connection, track: int) -> tuple[Any, ...] | None:

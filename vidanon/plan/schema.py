@@ -29,7 +29,11 @@ import numpy as np
 
 from vidanon.types import N_FACE_POINTS, SOURCES, FloatArray, Observation, ScannedFace
 
-PLAN_SCHEMA = 1
+PLAN_SCHEMA = 2
+PLAN_SUFFIX = ".vidanon"
+"""of the plan beside an output, after the output's own name"""
+KEY_SUFFIX = ".key"
+"""of the key beside a plan, after the plan's own name"""
 State = Literal["scanning", "scanned", "settled"]
 
 APPLICATION_ID = int.from_bytes(b"VANP", "big")

@@ -11,18 +11,20 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
 from vidanon.errors import PlanError
+from vidanon.files import claim
 from vidanon.plan import schema
+from vidanon.plan.check import missing
 from vidanon.plan.database import RESCAN, connect, is_cut_short, own_errors, plan_error
-from vidanon.plan.edits import anchor_of, replay
+from vidanon.plan.edits import anchor_of, person_name, replay
 from vidanon.plan.schema import PLAN_SCHEMA, Edit, Header, State
-from vidanon.types import Action, Observation, ScannedFrame, Track
+from vidanon.types import SOURCES, Action, Observation, ScannedFrame, Track
 
 
 class Plan:
@@ -45,26 +47,30 @@ class Plan:
         time_base: Fraction,
         settings_json: str,
     ) -> Plan:
-        """A new, empty plan, mode 0600. Raises PlanError if the file exists or its folder cannot be written."""
+        """A new, empty plan, mode 0600. Raises PlanError if the file exists or its folder cannot be written.
+
+        It gets its name when it is whole: half of one, left by a killed process, would be in everybody's way.
+        """
+        unborn = path.with_name(f".{path.name}.new")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            unborn.unlink(missing_ok=True)
+            os.close(os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            with own_errors(path), closing(connect(unborn, "rw")) as db:
+                db.executescript(
+                    f"BEGIN; PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {PLAN_SCHEMA};"
+                    f"{schema.TABLES} COMMIT;"
+                )
+                row = (source_name, fingerprint, width, height, time_base.numerator, time_base.denominator)
+                db.execute("INSERT INTO plan VALUES (1, ?, ?, ?, ?, ?, ?, ?, 'scanning', 0)", (*row, settings_json))
+            claim(unborn, path)
         except FileExistsError:
             raise PlanError(f"{path}: there is a plan already", hint="open it to resume, or delete it") from None
         except OSError as e:
             raise PlanError(f"{path}: the plan cannot be written: {e.strerror}", hint="choose another folder") from e
-        try:
-            db = connect(path, "rw")
-            with own_errors(path):
-                db.executescript(
-                    f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = {PLAN_SCHEMA};"
-                    f"BEGIN; {schema.TABLES} COMMIT;"
-                )
-                row = (source_name, fingerprint, width, height, time_base.numerator, time_base.denominator)
-                db.execute("INSERT INTO plan VALUES (1, ?, ?, ?, ?, ?, ?, ?, 'scanning', 0)", (*row, settings_json))
-            return cls(path, db)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        finally:
+            with suppress(OSError):
+                unborn.unlink(missing_ok=True)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> Plan:
@@ -101,12 +107,16 @@ class Plan:
             raise PlanError(f"{self.path}: this plan was made of another file, {name}", hint=RESCAN)
 
     def require_settled(self) -> None:
-        """Raises PlanError unless the tracks have been written."""
+        """Raises PlanError unless the tracks have been written, and every frame of every track is there."""
         if self._header.state != "settled":
             raise PlanError(
                 f"{self.path}: the plan is unfinished ({self._header.state}, {self._header.frames} frames)",
                 hint="run the scan to its end",
             )
+        with own_errors(self.path):
+            lack = missing(self._db)
+        if lack is not None:
+            raise PlanError(f"{self.path}: the plan is damaged or was edited by hand: {lack}", hint=RESCAN)
 
     def append(self, frames: Sequence[ScannedFrame]) -> None:
         """Adds frames in one transaction: all of them or none. Raises PlanError unless they continue the scan."""
@@ -199,17 +209,23 @@ class Plan:
 
     def observations(self, start: int = 0, stop: int | None = None) -> Generator[tuple[int, list[Observation]]]:
         """(frame, its observations by track) for start <= frame < stop, streamed; frames without one are left out."""
-        rows = self._query(schema.SELECT_OBSERVATIONS, start, self._header.frames if stop is None else stop)
         group: list[Observation] = []
-        for row in rows:
-            with own_errors(self.path):
-                item = schema.observation_of(row)
-            if group and group[0].frame != item.frame:
-                yield group[0].frame, group
-                group = []
-            group.append(item)
+        stop = self._header.frames if stop is None else stop
+        with closing(self._query(schema.SELECT_OBSERVATIONS, start, stop)) as rows:
+            for row in rows:
+                with own_errors(self.path):
+                    item = schema.observation_of(row)
+                if group and group[0].frame != item.frame:
+                    yield group[0].frame, group
+                    group = []
+                group.append(item)
         if group:
             yield group[0].frame, group
+
+    def seen_spans(self) -> dict[int, tuple[int, int]]:
+        """First and last frame of every track in which it is more than padded."""
+        sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source != ? GROUP BY track"
+        return {track: (first, last) for track, first, last in self._query(sql, SOURCES.index("padded"))}
 
     def set_action(self, track: int, action: Action) -> None:
         """Decides what the renderer does with a track. Raises PlanError if there is no such track."""
@@ -220,6 +236,18 @@ class Plan:
         if not name.strip():
             raise PlanError(f"{self.path}: an identity wants a name", hint="give one that is not empty")
         self._edit(track, "identity", name)
+
+    def set_name(self, track: int, name: str) -> str:
+        """Says who a track is, and returns the name as it is kept: with one key, a name is one face in every clip.
+
+        Names that look alike are alike (Unicode NFC, no spaces around). Raises PlanError as `set_identity`, and for a
+        name that only means something within one clip, such as "track-3".
+        """
+        kept = person_name(name)
+        if kept is None:
+            raise PlanError(f"{self.path}: {name!r} cannot be a person's name", hint="give another, such as anna")
+        self.set_identity(track, kept)
+        return kept
 
     def _edit(self, track: int, kind: str, value: str) -> None:
         self.require_settled()
@@ -243,7 +271,7 @@ class Plan:
         """Rows of a reading statement over the tables of `schema`. Raises PlanError if the file is damaged."""
         return self._query(sql, *values)
 
-    def _query(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def _query(self, sql: str, *values: Any) -> Generator[tuple[Any, ...]]:
         with own_errors(self.path):
             yield from self._db.execute(sql, values)
 

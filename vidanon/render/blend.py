@@ -29,6 +29,11 @@ SEAM = 1 / 20
 """Width of the passage from painted to seen pixels, in sides of the crop: the net learns to continue the picture
 only so far outside the hidden area."""
 
+FILL = 1 / 6
+"""Width (sigma) of the Gaussian that carries the surroundings into a face that fades, in sides of the crop ..."""
+FILL_REST = 0.02
+"""... and how much their mean counts besides, where it does not reach."""
+
 GRAIN = (0.004, 0.03)
 """Noise below the first is not worth imitating (1/255), above the second it is texture."""
 
@@ -73,6 +78,22 @@ def _clipped(colour: ArrayLike) -> FloatArray:
 def _spread(plane: FloatArray, sigma: float) -> FloatArray:
     blurred = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(blurred, np.float32).reshape(plane.shape)
+
+
+def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], share: float) -> FloatArray:
+    """The painted crop [S, S, 3] passing over into the colours around it: 0 = as painted, 1 = nothing but these.
+
+    For the ends of tracks, where there may be no face any more: it dissolves, and what is under it never shows.
+    """
+    if share <= 0 or not visible.any():
+        return painted
+    side = len(painted)
+    weight = visible.astype(np.float32)
+    mean = (context * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
+    known = _spread(context * weight[..., None], FILL * side)
+    fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
+    t = np.float32(min(share, 1))
+    return _clipped(painted + (fill - painted) * (t * t * (3 - 2 * t)))
 
 
 def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:

@@ -2,7 +2,8 @@
 
 Fail closed: whatever goes wrong with a face, it comes back covered by the fallback and says so, or RenderError is
 raised and there is no output. Blind: with methods gan and solid no pixel of any face's core or guard band has
-influence on a patch. Results depend on the job alone, not on the jobs it is rendered with.
+influence on a patch. Results depend on a job and on those of the same track in the `memory_frames` frames before it,
+not on the jobs it is rendered with.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.blend import add_grain, grain_of, match_colour, place
+from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
+from vidanon.render.reuse import Reuse
 from vidanon.settings import RenderSettings
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
 
@@ -55,6 +57,8 @@ class FaceJob:
     """px of the whole upright picture"""
     others: Sequence[Observation] = ()
     """the other faces of the frame that are to be covered"""
+    fade: float = 0.0
+    """0..1 how far the new face has dissolved into its surroundings, as it does where a track is only padded"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class _Shown:
 
 
 class FaceRenderer:
-    """Covers faces by the settings' method; keeps nothing between calls but the latents."""
+    """Covers faces by the settings' method, frame after frame; keeps latents and the last few crops between calls."""
 
     def __init__(
         self,
@@ -103,11 +107,21 @@ class FaceRenderer:
         self.settings = settings
         self._key = key
         self._latents: dict[str, FloatArray] = {}
+        self._reuse = Reuse(settings.reuse_frames)
         self._painter = painter
         if painter is None and settings.method == "gan":
             from vidanon.render.generate import FacePainter
 
             self._painter = FacePainter.shipped(device)
+
+    @property
+    def memory_frames(self) -> int:
+        """How many frames before one have influence on it: who begins in the middle renders these first."""
+        return self.settings.reuse_frames if self.settings.method == "gan" else 0
+
+    def begin(self) -> None:
+        """Forgets what was painted: another clip follows, or another part of it."""
+        self._reuse = Reuse(self.settings.reuse_frames)
 
     def region(self, observation: Observation, width: int, height: int) -> Region | None:
         """The pixels of a width x height picture that rendering the face wants; None if it is not in the picture.
@@ -122,7 +136,10 @@ class FaceRenderer:
         return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin)
 
     def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
-        """A patch for each job, in order. Raises RenderError if one cannot be covered in any way."""
+        """A patch for each job, in order, which must be that of the frames.
+
+        Raises RenderError if one cannot be covered in any way.
+        """
         prepared = [self._guarded(job) for job in jobs]
         painted: list[Patch | None] = [None] * len(jobs)
         if self.settings.method == "gan":
@@ -193,12 +210,15 @@ class FaceRenderer:
         return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
 
     def _finish(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Patch | None:
+        o = p.job.observation
+        crop = self._reuse.blended(o.track, o.frame, crop, shown.request.points)
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
+        crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if CROP_SCALE * p.pose.size >= len(crop):  # a shrunken crop is as crisp as the picture, an enlarged one is not
-            number = f"grain {p.job.observation.frame} {p.job.observation.track}"
+            number = f"grain {o.frame} {o.track}"
             rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
         return Patch(window, rgb, p.mask.alpha[slices(window, p.region)].copy()) if np.isfinite(rgb).all() else None
 

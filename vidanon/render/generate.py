@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vidanon.errors import WeightsError
 from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
 from vidanon.types import FACE_POINT_INDEX, FloatArray
 
@@ -50,7 +51,7 @@ class FacePainter:
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
         self._rows = [FACE_POINT_INDEX[name] for name in config.point_names]  # type: ignore[union-attr]
-        self.batch = 1 if self.device.type == "cpu" else FIXED_BATCH
+        self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
 
     @classmethod
     def shipped(cls, device: torch.device | str) -> FacePainter:
@@ -66,25 +67,22 @@ class FacePainter:
     def paint(self, requests: Sequence[PaintRequest]) -> list[FloatArray | None]:
         """A crop [S, S, 3] R'G'B' 0..1 for each request, None where the network raised or gave no number.
 
-        Each result depends on its own request alone, bit for bit.
+        Each result depends on its own request alone, bit for bit, as long as the device's memory suffices; where it
+        does not, calls get smaller, down to one face, and a face that is too much by itself is None.
         """
-        painted: list[FloatArray | None] = []
-        for start in range(0, len(requests), self.batch):
-            group = requests[start : start + self.batch]
-            try:
-                painted += self._call(group)
-            except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
-                painted += [self._alone(request) for request in group]
-        return painted
+        try:
+            return self._portions.run(self._call, requests)
+        except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
+            return [self._alone(request) for request in requests]
 
     def _alone(self, request: PaintRequest) -> FloatArray | None:
         try:
-            return self._call([request])[0]
+            return self._portions.run(self._call, [request])[0]
         except Exception:  # noqa: BLE001 - as above
             return None
 
     def _call(self, group: Sequence[PaintRequest]) -> list[FloatArray | None]:
-        side, blanks = self.resolution, self.batch - len(group)
+        side, blanks = self.resolution, self._portions.size() - len(group)
         hidden = np.stack([r.hidden for r in group] + [np.ones((side, side), np.bool_)] * blanks)[:, None]
         context = np.stack([r.context for r in group] + [np.zeros((side, side, 3), np.float32)] * blanks)
         context = np.where(hidden, np.float32(0), context.transpose(0, 3, 1, 2) * 2 - 1)

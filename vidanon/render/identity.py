@@ -6,20 +6,21 @@ key nobody can find out which latent a person got, or draw it again; with it two
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
 import os
 import secrets
 import stat
-import time
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
 from vidanon.errors import UsageError
-from vidanon.types import FloatArray
+from vidanon.files import claim
+from vidanon.types import UNNAMED, FloatArray
 
 KEY_BYTES = 32
 """Length of a key we make, and the least we take."""
@@ -39,19 +40,24 @@ def load_or_create_key(path: Path) -> bytes:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise UsageError(f"the key's folder {path.parent} cannot be made: {e.strerror}", hint=_ELSEWHERE) from e
+    if path.exists():
+        return _read(path)
+    # It gets its name when it is whole: half of one, left by a killed process, would be in everybody's way.
+    unborn = path.with_name(f".{path.name}.{os.getpid()}.new")
+    key = secrets.token_bytes(KEY_BYTES)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        with os.fdopen(os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(key)
+            stream.flush()
+            os.fsync(stream.fileno())
+        claim(unborn, path)
+    except FileExistsError:  # another process was quicker
         return _read(path)
     except OSError as e:
-        if path.exists():  # a folder, or one that may be read but not written
-            return _read(path)
         raise UsageError(f"key file {path} cannot be made: {e.strerror}", hint=_ELSEWHERE) from e
-    key = secrets.token_bytes(KEY_BYTES)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(key)
-        stream.flush()
-        os.fsync(stream.fileno())
+    finally:
+        with contextlib.suppress(OSError):
+            unborn.unlink(missing_ok=True)
     return key
 
 
@@ -59,11 +65,6 @@ def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             key = stream.read(_LONGEST + 1)
-            for _ in range(20):  # another process may be between making the file and filling it
-                if key:
-                    break
-                time.sleep(0.02)
-                key = stream.read(_LONGEST + 1)
             mode = os.fstat(stream.fileno()).st_mode
     except OSError as e:
         raise UsageError(f"key file {path} cannot be read: {e.strerror}", hint="check its owner and mode") from e
@@ -76,6 +77,15 @@ def _read(path: Path) -> bytes:
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         _log.warning("key file %s may be read by others: chmod 600 it", path)
     return key
+
+
+def person(identity: str, clip: str) -> str:
+    """Who a plan's identity is: a name is the same person in every clip, "track-3" only means something in its own.
+
+    `clip` is the name of the clip's file, as the plan has it. Without it, two strangers in two clips that share a key
+    would get one face, because both are the first in their clip. Nothing of the clip's content has any say in a face.
+    """
+    return f"{clip}\0{identity}" if UNNAMED.fullmatch(identity) else identity
 
 
 def seed(key: bytes, identity: str) -> bytes:

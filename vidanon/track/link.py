@@ -4,8 +4,8 @@ In come scanned frames in order, out come raw tracks as they end. Memory holds t
 them two minutes of it (longer ones come in pieces). Association in two stages after ByteTrack (Zhang et al. 2022,
 https://arxiv.org/abs/2110.06864): strong detections first, then weak ones, which continue a track but never start one.
 
-What is guaranteed: every strong detection ends in exactly one track (unless `min_detections` drops tracks), and no
-track crosses a cut.
+What is guaranteed: every strong detection ends in exactly one track, or is part of a surer one's face that does
+(`drop_parts`), unless `min_detections` or `veto_confidence` drops the track; and no track crosses a cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from scipy.optimize import linear_sum_assignment
 
 from vidanon.geometry import iou
 from vidanon.settings import DetectSettings, TrackSettings
+from vidanon.track.join import successor
 from vidanon.track.live import IMPOSSIBLE, Array, LiveTrack, RawPoint, fit
+from vidanon.track.parts import missed_whole, parts
 from vidanon.track.shots import mark_cuts
 from vidanon.types import ScannedFace, ScannedFrame
 
@@ -113,13 +115,21 @@ class _Linker:
         flow_trusted = trusted(frame, self.settings.cut_threshold)
         if flow_trusted:
             self.camera = self.camera + self.pan
+            for track in self.live:
+                if track.frame == frame.index - 1 and self.interval > 0:
+                    track.flowed((np.array(track.points[-1].face.flow) - self.pan) / self.interval)
         self.pan, self.interval = np.array(frame.camera), interval
-        strong = [f for f in frame.faces if f.score >= self.threshold]
-        weak = [f for f in frame.faces if f.score < self.threshold]
+        part = parts(frame.faces, self.settings.drop_parts)
+        strong = [f for f, p in zip(frame.faces, part, strict=True) if f.score >= self.threshold and not p]
+        weak = [f for f, p in zip(frame.faces, part, strict=True) if f.score < self.threshold or p]
         yield from self.retire(now)
         left, weak = self.associate(frame, now, strong, weak, flow_trusted=flow_trusted)
         for face in left:
-            self.begin(frame, now, face)
+            missed = [t for t in self.live if t.frame < frame.index]
+            if missed_whole(face, missed, seconds=now, camera=self.camera, settings=self.settings):
+                weak.append(face)
+            else:
+                self.begin(frame, now, face)
         self.weak.append((frame.index, now, frame.pts, weak))
         while self.weak[0][1] < now - self.settings.max_gap_seconds:
             self.weak.popleft()
@@ -162,7 +172,7 @@ class _Linker:
             pairs = _assign(cost)
             for i, k in pairs:
                 point = RawPoint(frame.index, frame.pts, faces[k], "weak" if source == "weak" else "detected")
-                self.extend(tracks[i], point, now)
+                tracks[i].add(point, seconds=now, camera=self.camera)
             taken_tracks, taken_faces = {i for i, _ in pairs}, {k for _, k in pairs}
             tracks = [t for i, t in enumerate(tracks) if i not in taken_tracks]
             rest = [f for k, f in enumerate(faces) if k not in taken_faces]
@@ -176,17 +186,10 @@ class _Linker:
         """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late."""
         return track.frame == frame - 1 or now - track.seconds <= self.settings.max_gap_seconds + TICK
 
-    def extend(self, track: LiveTrack, point: RawPoint, now: float) -> None:
-        """Adds a detection; a track gets its number when it has enough of them."""
-        track.add(point, seconds=now, camera=self.camera)
-        if track.number is None and track.strong >= self.settings.min_detections:
-            self.tracks += 1
-            track.number = self.tracks
-
     def begin(self, frame: ScannedFrame, now: float, face: ScannedFace) -> None:
         """A new track; weak detections that lead up to it become its beginning."""
         track = LiveTrack(self.shot_start, first=frame.index)
-        self.extend(track, RawPoint(frame.index, frame.pts, face, "detected"), now)
+        track.add(RawPoint(frame.index, frame.pts, face, "detected"), seconds=now, camera=self.camera)
         track.rewind(self.lead_up(frame.index, now, face))
         self.live.append(track)
 
@@ -209,30 +212,67 @@ class _Linker:
         return found[::-1]
 
     def retire(self, now: float) -> Iterator[RawTrack]:
-        """Yields tracks that can neither go on nor be padded any further."""
-        patience = max(self.settings.max_gap_seconds, self.settings.pad_seconds) + 2 * TICK
-        for track in self.live:
-            if now - track.seconds > patience and track.frame < self.frames - 2:
+        """Yields tracks that can neither go on, nor be joined with a later one, nor be padded any further."""
+        settings = self.settings
+        patience = max(settings.max_gap_seconds, settings.join_seconds, settings.pad_seconds) + 2 * TICK
+        for track in tuple(self.live):
+            ended = now - track.seconds > patience and track.frame < self.frames - 2
+            if ended and track in self.live and not self.goes_on(track):
                 yield from self.emit(track, self.frames)
-        self.live = [t for t in self.live if now - t.seconds <= patience or t.frame >= self.frames - 2]
+                self.live.remove(track)
 
     def close(self, stop: int) -> Iterator[RawTrack]:
         """Ends every track before frame `stop`."""
+        for track in sorted(self.live, key=lambda t: t.frame):
+            while track in self.live and self.goes_on(track):
+                pass
         for track in self.live:
             yield from self.emit(track, stop)
         self.live = []
 
+    def goes_on(self, track: LiveTrack) -> bool:
+        """Whether a track that ended was joined with a later one, and is alive again."""
+        later = successor(track, self.live, seconds=self.settings.join_seconds + TICK)
+        if later is None:
+            return False
+        track.go_on_with(later)
+        self.live.remove(later)
+        return True
+
     def emit(self, track: LiveTrack, stop: int) -> Iterator[RawTrack]:
-        if track.number is not None:
-            points, begins = tuple(track.points), not track.emitted
-            last = points[-1].frame
-            yield RawTrack(track.number, points, track.shot_start, stop, track.first, last, begins, ends=True)
+        """The whole of a track, or what is left of it, unless it is dropped."""
+        if self.numbered(track):
+            points, begins, last = tuple(track.points), not track.emitted, track.points[-1].frame
+            yield self.raw(track, points, stop, last, begins=begins, ends=True)
+
+    def raw(
+        self, track: LiveTrack, points: tuple[RawPoint, ...], stop: int, last: int, *, begins: bool, ends: bool
+    ) -> RawTrack:
+        """A track as it is handed on."""
+        assert track.number is not None
+        return RawTrack(track.number, points, track.shot_start, stop, track.first, last, begins, ends)
+
+    def numbered(self, track: LiveTrack) -> bool:
+        """Whether a track is to be handed on; it has a number then. Those that began before it get theirs first."""
+        for other in self.live:
+            if other.number is None and self.believed(other):
+                self.tracks += 1
+                other.number = self.tracks
+            if other is track:
+                break
+        return track.number is not None
+
+    def believed(self, track: LiveTrack) -> bool:
+        """Whether the settings keep a track: enough detections, and not one doubtful detection alone."""
+        if track.strong < self.settings.min_detections:
+            return False
+        return track.strong > 1 or track.trust() >= self.settings.veto_confidence
 
     def pieces(self, now: float) -> Iterator[RawTrack]:
         """Yields what of the long tracks can be settled already."""
         for track in self.live:
             begin = track.points[0].pts * self.time_base + (CONTEXT_SECONDS if track.emitted else 0)
-            if now - begin < PIECE_SECONDS + 2 * CONTEXT_SECONDS or track.number is None:
+            if now - begin < PIECE_SECONDS + 2 * CONTEXT_SECONDS or not self.numbered(track):
                 continue
             times = np.array([p.pts for p in track.points]) * self.time_base
             cut = int(np.searchsorted(times, begin + PIECE_SECONDS))
@@ -240,7 +280,7 @@ class _Linker:
                 continue
             last = track.points[cut].frame - 1
             points, begins = tuple(track.points), not track.emitted
-            yield RawTrack(track.number, points, track.shot_start, self.frames, track.first, last, begins, ends=False)
+            yield self.raw(track, points, self.frames, last, begins=begins, ends=False)
             keep = min(int(np.searchsorted(times, times[cut] - CONTEXT_SECONDS)), max(cut - 2, 0))
             track.points = track.points[keep:]
             track.first, track.emitted = last + 1, True

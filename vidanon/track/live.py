@@ -14,26 +14,38 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidanon.geometry import centre_size, from_centre_size, iou
-from vidanon.types import FIVE_POINTS, ScannedFace
+from vidanon.geometry import centre_size, from_centre_size, iou, within
+from vidanon.types import FACE_POINTS, FIVE_POINTS, ScannedFace
 
 Array = NDArray[np.float64]
 
 VELOCITY_SECONDS = 0.4
 """how far back a velocity looks"""
+OPENING_SECONDS = 0.2
+"""how far ahead that of a track's beginning does"""
 DAMPING_SECONDS = 0.8
 """time after which an unseen face is thought to have slowed to a third of its speed"""
 REACH = 0.4
 """how far off, in face sizes, a detection may be from where a lost track is expected, at once ..."""
-REACH_PER_SECOND = 1.5
+REACH_PER_SECOND = 0.3
 """... and how much farther for every second it has been unseen, up to one second"""
-SIZE_GATE = 0.5
+SIZE_GATE = 0.4
 """largest difference of log size between a track and its next detection, more the longer it is unseen"""
+PART_INSIDE = 0.65
+"""part of a box inside a larger one from which one may be a part of the other's face"""
+PART_GROWTH = 0.25
+"""difference of log size from which a detection in the place of a track is a part of that face, or the other way"""
+PART_SECONDS = 1.0
+"""how long after a track was seen a detection may be taken for such a part"""
+UNLIKE = 8.0
+"""face sizes a second by which two motions differ that hardly are of one face"""
 TURN = 4.0
 """face sizes a second by which a face may change its motion to the opposite at once ..."""
 TURN_PER_SECOND = 10.0
 """... and how much more for every second it has been unseen"""
 IMPOSSIBLE = 1e6
+
+_ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,14 @@ class LiveTrack:
     """running mean of the five keypoints relative to the box, NaN where never known"""
     path: deque[tuple[float, float, float]] = field(default_factory=deque)
     """(seconds, x, y) of its last detections relative to the camera"""
+    flows: deque[tuple[float, float, float]] = field(default_factory=deque)
+    """(seconds, px a second, px a second) by optical flow, relative to the camera, of its last detections"""
+    opening: list[tuple[float, float, float]] = field(default_factory=list)
+    """(seconds, x, y) of its first detections relative to the camera"""
+    opening_flows: list[tuple[float, float, float]] = field(default_factory=list)
+    """as `flows`, of its first detections"""
+    opening_box: Array = field(default_factory=lambda: np.zeros(4))
+    """(cx, cy, w, h) of its first detection, px"""
 
     def add(self, point: RawPoint, *, seconds: float, camera: Array) -> None:
         """Continues the track by a detection at `seconds`, the camera being at `camera`."""
@@ -91,36 +111,76 @@ class LiveTrack:
         self.path.append((seconds, float(x), float(y)))
         while self.path[0][0] < seconds - VELOCITY_SECONDS:
             self.path.popleft()
-        self.velocity = _slope(self.path)
+        while self.flows and self.flows[0][0] < seconds - VELOCITY_SECONDS:
+            self.flows.popleft()
+        if not self.opening:
+            self.opening_box = self.box
+        if not self.opening or seconds - self.opening[0][0] <= OPENING_SECONDS:
+            self.opening.append(self.path[-1])
+        self.velocity = _velocity(self.path, self.flows)
         pose = pose_of([point.face], self.box[None])[0]
         self.pose = np.where(np.isnan(self.pose), pose, np.where(np.isnan(pose), self.pose, (3 * self.pose + pose) / 4))
+
+    def flowed(self, speed: Array) -> None:
+        """Takes in how fast optical flow says its last detection moves, px a second relative to the camera."""
+        found = (self.seconds, float(speed[0]), float(speed[1]))
+        self.flows.append(found)
+        if self.seconds - self.opening[0][0] <= OPENING_SECONDS:
+            self.opening_flows.append(found)
+        self.velocity = _velocity(self.path, self.flows)
 
     def rewind(self, points: list[RawPoint]) -> None:
         """Puts earlier weak detections before the first one."""
         self.points[:0] = points
         self.first = self.points[0].frame
 
+    def opening_velocity(self) -> Array:
+        """px a second at its beginning, relative to the camera."""
+        return _velocity(self.opening, self.opening_flows)
 
-def _slope(path: deque[tuple[float, float, float]]) -> Array:
-    """Least-squares velocity of (seconds, x, y); 0 for a single one."""
-    if len(path) < 2:
-        return np.zeros(2)
+    def go_on_with(self, later: LiveTrack) -> None:
+        """Takes over the points and the state of a track that is the same person, seen again."""
+        self.points += later.points
+        self.strong += later.strong
+        self.seconds, self.frame, self.box, self.camera = later.seconds, later.frame, later.box, later.camera
+        self.velocity, self.path, self.flows = later.velocity, later.path, later.flows
+        self.pose = np.where(np.isnan(later.pose), self.pose, later.pose)
+
+    def trust(self) -> float:
+        """How sure the landmarker was of the points on the face in its strong detections, 0..1."""
+        sure = [p.face.confidence[_ON_FACE] for p in self.points if p.source == "detected"]
+        return float(np.mean(sure)) if sure else 0.0
+
+    def expected(self, seconds: float, camera: Array) -> Array:
+        """(cx, cy, w, h) where its velocity has taken it by now, the camera being at `camera`."""
+        centre = self.box[:2] + camera - self.camera + self.velocity * coasted(seconds - self.seconds)
+        return np.concatenate([centre, self.box[2:]])
+
+
+def _velocity(path: Sequence[tuple[float, float, float]], flows: Sequence[tuple[float, float, float]]) -> Array:
+    """px a second, from (seconds, x, y) of detections and (seconds, px a second, px a second) of their flow.
+
+    A pair of jittering boxes is no proof of motion: the few are held back towards what flow says, many are believed.
+    """
+    n = len(path)
+    flow = np.mean([f[1:] for f in flows], axis=0) if flows else np.zeros(2)
+    if n < 2:
+        return flow
     values = np.array(path)
     t = values[:, 0] - values[:, 0].mean()
     spread = float(t @ t)
-    if spread <= 0:
-        return np.zeros(2)
-    # A pair of jittering boxes is no proof of motion: the few are held back, the many are believed.
-    return np.asarray(t @ values[:, 1:] / spread * (len(path) - 1) / (len(path) + 1), np.float64)
+    slope = t @ values[:, 1:] / spread if spread > 0 else flow
+    return np.asarray(((n - 1) * slope + 2 * flow) / (n + 1), np.float64)
 
 
 def pose_of(faces: Sequence[ScannedFace], boxes: Array) -> Array:
     """The five keypoints [N, 5, 2] relative to (cx, cy, w, h) boxes [N, 4], in parts of the box's side."""
     five = np.array([f.points[: len(FIVE_POINTS)] for f in faces], np.float64).reshape(-1, len(FIVE_POINTS), 2)
-    return (five - boxes[:, None, :2]) / _sizes(boxes)[:, None, None]
+    return (five - boxes[:, None, :2]) / sizes_of(boxes)[:, None, None]
 
 
-def _sizes(boxes: Array) -> Array:
+def sizes_of(boxes: Array) -> Array:
+    """Geometric mean of the sides [N], px, of (cx, cy, w, h) boxes [N, 4]."""
     return np.asarray(np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6)), np.float64)
 
 
@@ -148,17 +208,16 @@ def fit(
 ) -> Fit:
     """Compares where each track is expected in this frame with its detections.
 
-    A track is expected in two places: where its velocity takes it, and, if it was seen in the frame before, where
-    optical flow takes it. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. `camera` is
+    A track seen in the frame before is expected in two places: where its velocity takes it, and where optical flow
+    does. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. A lost track may be anywhere
+    between where it stopped and where it would be had it gone on. `camera` is
     the position of the camera's path, `pan` its motion to the next frame, `interval` seconds later: a face that moves
     fast against a lost track's motion is someone else, coming in where the other went out.
     """
     last = np.array([t.box for t in tracks])
     elapsed = np.array([seconds - t.seconds for t in tracks])
-    coasting = DAMPING_SECONDS * (1 - np.exp(-elapsed / DAMPING_SECONDS))
-    panned = np.array([camera - t.camera for t in tracks])
     velocity = np.array([t.velocity for t in tracks])
-    by_velocity = last[:, :2] + panned + velocity * coasting[:, None]
+    by_velocity = np.array([t.expected(seconds, camera)[:2] for t in tracks])
     by_flow = by_velocity.copy()
     seen = np.array([t.frame == frame - 1 for t in tracks])
     if flow_trusted:
@@ -167,26 +226,47 @@ def fit(
                 by_flow[i] = last[i, :2] + track.points[-1].face.flow
 
     found = centre_size(np.array([f.box for f in faces]))
-    sizes, found_sizes = _sizes(last), _sizes(found)
+    sizes, found_sizes = sizes_of(last), sizes_of(found)
     mean_size = (sizes[:, None] + found_sizes[None]) / 2
     overlaps, distances = [], []
     for centres in (by_velocity, by_flow):
         overlaps.append(iou(from_centre_size(np.hstack([centres, last[:, 2:]])), from_centre_size(found)))
         distances.append(np.linalg.norm(centres[:, None] - found[None, :, :2], axis=2) / mean_size)
     overlap, distance = np.maximum(*overlaps), np.minimum(*distances)
+    still = np.array([t.box[:2] + camera - t.camera for t in tracks])
+    anywhere = _from_segment(found[:, :2], still, still + velocity * np.minimum(elapsed, 1.0)[:, None]) / mean_size
+    distance = np.where(seen[:, None], distance, np.minimum(distance, anywhere))
     growth = np.abs(np.log(sizes[:, None] / found_sizes[None]))
-    pose = _pose_distance(np.array([t.pose for t in tracks]), pose_of(faces, found))
+    pose = pose_distance(np.array([t.pose for t in tracks]), pose_of(faces, found))
 
     speed = np.linalg.norm(velocity, axis=1) / sizes
     reach = (REACH + np.minimum(elapsed, 1.0) * (REACH_PER_SECOND + 0.3 * np.minimum(speed, 4)))[:, None]
     wait = np.minimum(elapsed, 2.0)[:, None]
-    possible = ((overlap >= min_iou) | (distance <= reach)) & (growth <= SIZE_GATE + 0.4 * wait)
+    possible = ((overlap >= min_iou) | (distance <= reach)) & (growth <= SIZE_GATE + 0.2 * wait)
     theirs = (np.array([f.flow for f in faces]) - pan) / (interval if interval > 0 else np.inf)
-    clash = _clash(velocity, theirs, elapsed) > sizes[:, None]
-    possible &= seen[:, None] | ~clash
+    against = _clash(velocity, theirs, elapsed) > sizes[:, None]
+    unlike = np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / sizes[:, None] / UNLIKE
+    possible &= seen[:, None] | ~against
+    boxes, expected = from_centre_size(found), from_centre_size(np.hstack([by_velocity, last[:, 2:]]))
+    inside = np.maximum(within(boxes, expected).T, within(expected, boxes))
+    possible &= ~((inside >= PART_INSIDE) & (growth > PART_GROWTH) & (elapsed <= PART_SECONDS)[:, None])
     cost = np.where(seen[:, None], 1 - (overlaps[0] + overlaps[1]) / 2 + 0.5 * distance, 0.25 + 0.8 * distance / reach)
-    cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * clash
+    cost += np.where(seen[:, None], 0, 0.4 * np.minimum(unlike, 1))
+    cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * against
     return Fit(np.where(possible, cost, IMPOSSIBLE), overlap)
+
+
+def coasted(elapsed: float) -> float:
+    """Seconds at full speed that take an unseen face as far as it is thought to get, slowing down."""
+    return float(DAMPING_SECONDS * (1 - np.exp(-elapsed / DAMPING_SECONDS)))
+
+
+def _from_segment(points: Array, start: Array, stop: Array) -> Array:
+    """[T, D] distances of points [D, 2] from the segments `start` [T, 2] to `stop` [T, 2]."""
+    way = stop - start
+    along = np.einsum("tdk,tk->td", points[None] - start[:, None], way)
+    part = np.clip(along / np.maximum((way * way).sum(axis=1), 1e-9)[:, None], 0, 1)
+    return np.asarray(np.linalg.norm(start[:, None] + part[..., None] * way[:, None] - points[None], axis=2))
 
 
 def _clash(velocity: Array, theirs: Array, elapsed: Array) -> Array:
@@ -200,7 +280,7 @@ def _clash(velocity: Array, theirs: Array, elapsed: Array) -> Array:
     return np.where(against, np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / allowed, 0.0)
 
 
-def _pose_distance(a: Array, b: Array) -> Array:
+def pose_distance(a: Array, b: Array) -> Array:
     """[T, D] 0..1 from poses [T, 5, 2] and [D, 5, 2]; 0.5, telling nothing, where they share no known keypoint."""
     difference = np.linalg.norm(a[:, None] - b[None], axis=3)
     known = ~np.isnan(difference)

@@ -15,12 +15,25 @@ from vidanon.track.smooth import smooth
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+TICK = 1e-6
+"""seconds by which a window is wider than said, so that rounding never decides about a frame at its edge"""
 SURE_IOU = 0.75
 """least overlap of a settled box with the detection it stands for; below it, the detection wins"""
 FINE = 3.0
 """how much narrower the window is where a face moves too fast for the wide one"""
-LAG = (0.03, 0.1)
+LAG = (0.003, 0.015)
 """distance between the wide and the narrow path, in face sizes, from which and at which the narrow one is taken"""
+STRAY = (0.25, 0.6)
+"""part of its size by which a face may be off the curve between detections, for every second it is free, when it
+stands, and how much more for every face size a second it moves"""
+MOST_STRAY = 0.3
+"""largest such part"""
+SPEED_SECONDS = 0.3 + TICK
+"""how far around a face's speed is looked for"""
+JITTER = 0.06
+"""how much of such a distance jitter may make up"""
+USUAL_SECONDS = 1.0 + TICK
+"""how far around its usual size is looked for"""
 LONER = 0.6
 """distance from the line between its neighbours, in face sizes, that makes a detection an outlier"""
 LONER_SECONDS = 0.4
@@ -78,12 +91,64 @@ def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Array) -> Ar
 
 def settled(times: Array, path: Array, weights: Array, sigma: float) -> Array:
     """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that."""
-    wide, narrow = smooth(times, path, weights, sigma), smooth(times, path, weights, sigma / FINE)
-    need = np.clip((_distance(wide, narrow, narrow) - LAG[0]) / (LAG[1] - LAG[0]), 0, 1)
+    size = np.exp(path[:, 2:].mean(axis=1, keepdims=True))
+    return eased(times, path, weights, sigma, unit=np.hstack([size, size, np.ones((len(path), 2))]))
+
+
+def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Array | float = 1.0) -> Array:
+    """Values [N, D] smoothed by `sigma` seconds, by a third of it where that would lag.
+
+    `unit` is what counts as 1, such as the face's size for a place in px.
+    """
+    wide, narrow = smooth(times, values, weights, sigma), smooth(times, values, weights, sigma / FINE)
+    lag = np.abs((wide - narrow) / unit).max(axis=1)
+    # Jitter makes the two windows differ as well; second differences tell it from motion, which is hardly in them.
+    bend = np.zeros(len(times))
+    bend[1:-1] = np.abs(np.diff(values, n=2, axis=0) / (unit if isinstance(unit, float) else unit[1:-1])).max(axis=1)
+    slack = LAG[0] + np.minimum(_usual(times, bend), JITTER)
+    need = np.clip((lag - slack) / (LAG[1] - LAG[0]), 0, 1)
     # The change from one to the other is spread out, or it would be a jump itself.
-    eased = smooth(times, need[:, None], np.ones(len(times)), sigma)[:, 0]
-    share = np.clip(np.maximum(need, eased), 0, 1)[:, None]
-    return wide + share * (narrow - wide)
+    spread = smooth(times, need[:, None], np.ones(len(times)), sigma)[:, 0]
+    share = np.clip(np.maximum(need, spread), 0, 1)[:, None]
+    return np.asarray(wide + share * (narrow - wide), np.float64)
+
+
+def _usual(times: Array, values: Array) -> Array:
+    """Running median [N] over `USUAL_SECONDS` on either side."""
+    low = np.searchsorted(times, times - USUAL_SECONDS)
+    high = np.searchsorted(times, times + USUAL_SECONDS, side="right")
+    return np.array([np.median(values[a:b]) for a, b in zip(low, high, strict=True)])
+
+
+def widened(times: Array, boxes: Array, seen: NDArray[np.intp], camera: Array) -> Array:
+    """Boxes [N, 4] that are larger the farther they are from a detection: between two, nobody knows the way.
+
+    `seen` are the indices at which there was one, the first and the last among them. On either side a box grows by the
+    part of its size that a face of its speed, relative to the camera's path [N, 2], may stray from the curve.
+    """
+    before = times - times[seen[np.maximum(np.searchsorted(seen, np.arange(len(times)), side="right") - 1, 0)]]
+    after = times[seen[np.minimum(np.searchsorted(seen, np.arange(len(times))), len(seen) - 1)]] - times
+    free = before * after / np.maximum(before + after, 1e-9)
+    return grown(boxes, free * (STRAY[0] + STRAY[1] * _speeds(times, boxes, camera)))
+
+
+def grown(boxes: Array, part: Array) -> Array:
+    """Boxes [N, 4] larger by `part` [N] of their mean side, at most `MOST_STRAY`, on every side."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    more = np.minimum(part, MOST_STRAY)[:, None] * np.sqrt(np.prod(sides, axis=1, keepdims=True))
+    return np.hstack([boxes[:, :2] - more, boxes[:, 2:] + more])
+
+
+def _speeds(times: Array, boxes: Array, camera: Array) -> Array:
+    """Face sizes a second [N], the mean over `SPEED_SECONDS` on either side."""
+    if len(times) < 2:
+        return np.zeros(len(times))
+    c = centre_size(boxes)
+    sizes = np.sqrt(np.maximum(c[:, 2] * c[:, 3], 1e-6))
+    steps = np.linalg.norm(np.diff(c[:, :2] - camera, axis=0), axis=1) / np.diff(times) / sizes[1:]
+    low = np.searchsorted(times[1:], times - SPEED_SECONDS)
+    high = np.maximum(np.searchsorted(times[:-1], times + SPEED_SECONDS, side="right"), low + 1)
+    return np.array([steps[min(a, len(steps) - 1) : b].mean() for a, b in zip(low, high, strict=True)])
 
 
 def cover(boxes: Array, detected: Array, *, loner: Mask) -> Array:

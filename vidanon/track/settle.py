@@ -18,19 +18,19 @@ from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track import path
 from vidanon.track.link import TICK, RawTrack, link, trusted
 from vidanon.track.pad import extend
-from vidanon.track.smooth import smooth
-from vidanon.types import N_FACE_POINTS, FloatArray, Observation, ScannedFrame, Source, Track
+from vidanon.track.points import frame_of, settle_points
+from vidanon.types import Observation, ScannedFrame, Source, Track
 
 Array = NDArray[np.float64]
 
 FWHM = 2.355
 """width of a Gaussian at half its height, in sigmas"""
-POINTS_FINE = 4.0
-"""how much narrower the window is for keypoints: lips and lids move faster than heads"""
 TRUST: dict[Source, float] = {"detected": 1.0, "weak": 0.5, "interpolated": 0.3}
 """how much a frame's box counts in smoothing"""
-GUESSED = 0.05
-"""how much a keypoint counts that was not seen in its frame; also the least for one that was"""
+
+
+PAD_STRAY = 0.15
+"""by which part of its size a padded box is larger at most, on every side, as the face may have turned elsewhere"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,24 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
     weights = np.array([TRUST[s] for s in sources])
     weights[seen[loner]] = TRUST["interpolated"]
     sigma = settings.smooth_seconds / FWHM
-    full = path.fill(times, seen[~loner], raw[~loner], np.array(clip.camera[start:stop], np.float64))
+    camera = np.array(clip.camera[start:stop], np.float64)
+    full = path.fill(times, seen[~loner], raw[~loner], camera)
     boxes = path.unlogs(path.settled(times, full, weights, sigma))
     must = strong | ~loner
     boxes[seen[must]] = path.cover(boxes[seen[must]], path.unlogs(raw[must]), loner=loner[must])
 
+    marks = np.array([p.face.points for p in track.points], np.float64)
+    points = settle_points(
+        times,
+        seen,
+        marks,
+        np.array([p.face.confidence for p in track.points], np.float64),
+        boxes,
+        known=np.isfinite(marks).all(axis=2) & ~loner[:, None],
+        sigma=sigma,
+    )
+    boxes = path.widened(times, boxes, np.unique(seen[must]), camera)
     boxes32 = boxes.astype(np.float32)
-    points = _points(track, times, boxes, loner=loner, sigma=sigma / POINTS_FINE)
     scores = _scores(track, seen, len(times))
     made = [
         Observation(start + i, track.number, boxes32[i], points[i], float(scores[i]), sources[i])
@@ -117,40 +128,15 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
         ahead = _within(clip, start, frames, settings.pad_seconds)
         flow = _flow_speed(track, clip, backwards=True)
         more = extend(-times[::-1], boxes[::-1], ahead, flow=flow, width=clip.width, height=clip.height)
-        made[:0] = _padded(frames, more, made[0])[::-1]
+        made[:0] = _padded(frames, ahead, more, made[0])[::-1]
     if track.ends:
         frames = range(stop, min(track.shot_stop, len(clip.pts)))
         ahead = _within(clip, stop - 1, frames, settings.pad_seconds)
         flow = _flow_speed(track, clip, backwards=False)
         more = extend(times, boxes, ahead, flow=flow, width=clip.width, height=clip.height)
-        made += _padded(frames, more, made[-1])
+        made += _padded(frames, ahead, more, made[-1])
     name = f"track-{track.number}"
     return Track(track.number, made[0].frame, made[-1].frame, name, "anonymize"), made
-
-
-def _points(track: RawTrack, times: Array, boxes: Array, *, loner: NDArray[np.bool_], sigma: float) -> FloatArray:
-    """Keypoints [N, 30, 2] px: relative to the settled box, holes filled from the frames around, lightly smoothed."""
-    centre, size = _frame_of(boxes)
-    seen = np.array([p.frame for p in track.points], np.intp) - track.points[0].frame
-    marks = np.array([p.face.points for p in track.points], np.float64)
-    known = np.isfinite(marks).all(axis=2) & ~loner[:, None]
-    marks = (marks - centre[seen, None]) / size[seen, None, None]
-    trust = np.clip(np.array([p.face.confidence for p in track.points], np.float64), GUESSED, 1)
-    out = np.full((len(times), N_FACE_POINTS, 2), np.nan)
-    for j in np.flatnonzero(known.any(axis=0)):
-        have = seen[known[:, j]]
-        values = marks[known[:, j], j]
-        filled = np.column_stack([np.interp(times, times[have], values[:, axis]) for axis in (0, 1)])
-        weights = np.full(len(times), GUESSED)
-        weights[have] = trust[known[:, j], j]
-        out[:, j] = smooth(times, filled, weights, sigma)
-    return (out * size[:, None, None] + centre[:, None]).astype(np.float32)
-
-
-def _frame_of(boxes: Array) -> tuple[Array, Array]:
-    """Centres [N, 2] and sizes [N] of boxes: what keypoints are relative to."""
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.01)
-    return (boxes[:, :2] + boxes[:, 2:]) / 2, np.sqrt(sides[:, 0] * sides[:, 1])
 
 
 def _scores(track: RawTrack, seen: NDArray[np.intp], n: int) -> Array:
@@ -184,13 +170,16 @@ def _flow_speed(track: RawTrack, clip: Clip, *, backwards: bool) -> tuple[float,
     return (sign * point.face.flow[0] / seconds, sign * point.face.flow[1] / seconds)
 
 
-def _padded(frames: range, boxes: Sequence[Array], end: Observation) -> list[Observation]:
-    """Observations of the padded boxes, their keypoints moving with them."""
-    (centre,), (size,) = _frame_of(end.box[None].astype(np.float64))
+def _padded(frames: range, ahead: Array, boxes: Sequence[Array], end: Observation) -> list[Observation]:
+    """Observations of the padded boxes, `ahead` seconds past the track's end, their keypoints moving with them."""
+    (centre,), (size,) = frame_of(end.box[None].astype(np.float64))
     out = []
-    for frame, box in zip(frames, boxes, strict=False):
-        (new_centre,), (new_size,) = _frame_of(box[None])
+    for frame, seconds, box in zip(frames, ahead, boxes, strict=False):
+        (new_centre,), (new_size,) = frame_of(box[None])
         points = (end.points - centre) / size * new_size + new_centre
-        settled = (box.astype(np.float32), points.astype(np.float32))
-        out.append(Observation(frame, end.track, *settled, end.score, "padded"))
+        strayed = np.array([path.STRAY[0] * seconds + path.STRAY[1] * np.linalg.norm(new_centre - centre) / size])
+        (wide,) = path.grown(box[None], np.minimum(strayed, PAD_STRAY))
+        out.append(
+            Observation(frame, end.track, wide.astype(np.float32), points.astype(np.float32), end.score, "padded")
+        )
     return out

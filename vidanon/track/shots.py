@@ -1,8 +1,8 @@
 """Where a shot ends: how much two pictures differ, and which differences are cuts.
 
 In come thumbnails, out come numbers 0..1 and frame indices. A cut is a change that stays; a flash is one that is taken
-back by the next picture. In doubt a change is no cut: a missed cut gives two people one face for a moment, a false one
-leaves a hole that nothing fills.
+back within `FLASH` frames. In doubt a change is no cut: a missed cut gives two people one face for a moment, a false
+one leaves a hole that nothing fills.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ QUIET_FACTOR = 0.55
 CALM = 5.0
 """factor by which such a quiet cut exceeds every change around it"""
 STAYS = 0.7
-"""part of the change that must still be there one frame later"""
+"""part of the change that must still be there one frame later ..."""
+STAYS_ON = 0.4
+"""... and in the frames after that, in which a new shot may come to look a little like the old one"""
+FLASH = 8
+"""frames within which a change that is taken back was a flash: photographers' lights, a burst of lightning"""
+JUMP = 0.15
+"""change from which the picture before it is remembered, to see whether it comes back"""
 
 
 def thumbnail(rgb: ImageArray) -> ImageArray:
@@ -80,21 +86,50 @@ def _chroma_histogram(rgb: ImageArray) -> NDArray[np.float64]:
     return np.asarray(smooth / smooth.sum(), np.float64)
 
 
+class ChangeMeter:
+    """Fed with every picture of a clip in turn; what `step` says follows from the last `FLASH + 2` pictures alone."""
+
+    def __init__(self) -> None:
+        self._last: deque[ImageArray] = deque(maxlen=2)
+        self._before_jumps: deque[tuple[int, ImageArray]] = deque()
+        self._index = 0
+
+    def step(self, rgb: ImageArray) -> tuple[float, float]:
+        """`ScannedFrame.change` and `change_skip` of a picture [h, w, 3]; 0 where there is none to compare it with."""
+        small = thumbnail(rgb)
+        index, self._index = self._index, self._index + 1
+        while self._before_jumps and self._before_jumps[0][0] < index - FLASH:
+            self._before_jumps.popleft()
+        if not self._last:
+            self._last.append(small)
+            return 0.0, 0.0
+        change = picture_change(self._last[-1], small)
+        # The oldest jump alone: a flash right after a cut must not look as if the cut were taken back.
+        old = self._before_jumps[0][1] if self._before_jumps else self._last[0]
+        skip = picture_change(old, small) if len(self._last) > 1 else 0.0
+        if change > JUMP:
+            self._before_jumps.append((index, self._last[-1]))
+        self._last.append(small)
+        return change, skip
+
+
 def cuts(changes: Sequence[float], changes_skip: Sequence[float], threshold: float) -> list[int]:
     """Indices of frames that begin a new shot.
 
-    `changes[i]` is the change from frame i - 1 to i, `changes_skip[i]` that from i - 2 to i, `threshold` the change
-    above which a shot ends. The last frame never begins a shot: whether its change stays cannot be known.
+    `changes[i]` is the change from frame i - 1 to i, `changes_skip[i]` that from the frames before it that are worth
+    comparing it with (see `ScannedFrame`), `threshold` the change above which a shot ends. The last frame never begins
+    a shot: whether its change stays cannot be known.
     """
+    left = [_left(k, skip) for k, skip in enumerate(changes_skip)]
     return [
         i
         for i in range(1, len(changes) - 1)
-        if _is_cut(changes[i], _stays(i, changes_skip[i], changes_skip[i + 1]), _around(changes, i), threshold)
+        if _is_cut(changes[i], left[i : i + FLASH + 1], _around(changes, i), threshold)
     ]
 
 
 def mark_cuts(frames: Iterable[ScannedFrame], threshold: float) -> Iterator[tuple[ScannedFrame, bool]]:
-    """Every frame with whether it begins a new shot, as `cuts` says; holds `2 * LOOK + 1` frames."""
+    """Every frame with whether it begins a new shot, as `cuts` says; holds `LOOK + FLASH + 2` frames."""
     window: deque[ScannedFrame] = deque()
     position = 0
 
@@ -103,13 +138,13 @@ def mark_cuts(frames: Iterable[ScannedFrame], threshold: float) -> Iterator[tupl
         cut = False
         if 0 < position < len(window) - 1 and frame.index > 0:
             changes = [f.change for f in window]
-            stays = _stays(frame.index, frame.change_skip, window[position + 1].change_skip)
-            cut = _is_cut(frame.change, stays, _around(changes, position), threshold)
+            left = [_left(f.index, f.change_skip) for f in window]
+            cut = _is_cut(frame.change, left[position : position + FLASH + 1], _around(changes, position), threshold)
         return frame, cut
 
     for frame in frames:
         window.append(frame)
-        if len(window) - position > LOOK:
+        if len(window) - position > FLASH:
             yield decided()
             position += 1
             if position > LOOK + 1:
@@ -126,13 +161,13 @@ def _around(changes: Sequence[float], i: int) -> list[float]:
     return [changes[k] for k in range(low, min(len(changes), i + LOOK + 1)) if k != i and k > 0]
 
 
-def _stays(index: int, skip: float, skip_after: float) -> float:
-    """How much of a change lasts: less after a flash's first frame (`skip_after`) and after its last (`skip`)."""
-    return min(skip, skip_after) if index > 1 else skip_after
+def _left(index: int, skip: float) -> float:
+    """How much of an earlier change is left in a frame; all of it in the first two, which have nothing before that."""
+    return skip if index > 1 else 1.0
 
 
-def _is_cut(change: float, stays: float, around: Sequence[float], threshold: float) -> bool:
-    if stays < STAYS * change:
+def _is_cut(change: float, left: Sequence[float], around: Sequence[float], threshold: float) -> bool:
+    if min(left[:2]) < STAYS * change or min(left) < STAYS_ON * change:
         return False
     if change >= threshold:
         return not around or change >= STANDS_OUT * float(np.median(around))
