@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidanon.evaluate.grids import GridReport
     from vidanon.settings import Settings
 
-EVERYTHING = "detect.weak_threshold=0.02"
+EVERYTHING = "detect.weak_threshold=0.001"
 """Every score counts when measuring, so nothing may be dropped before."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the measures as JSON.")]
