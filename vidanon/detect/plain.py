@@ -1,4 +1,4 @@
-"""A network at one scale and nothing else: how other people run their detectors, to compare with.
+"""A network at scales one names, and nothing else: how other people run their detectors, to compare with.
 
 In: pictures. Out: `Detections` in px of each picture; no passes, no tiles, no merging.
 """
@@ -14,6 +14,15 @@ from vidanon.detect.base import Network, moved
 from vidanon.types import Detections, ImageArray
 
 
+def seen_at(network: Network, image: ImageArray, scale: float, *, enlarging: int = cv2.INTER_CUBIC) -> Detections:
+    """What a network sees in a picture [h, w, 3] enlarged or reduced by `scale`, in px of the picture as it is."""
+    if scale != 1:
+        size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+        kind = cv2.INTER_AREA if scale < 1 else enlarging
+        image = np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
+    return moved(network.faces([image])[0], scale=1 / scale)
+
+
 class PlainDetector:
     """A `Detector` that shows a network every picture once, enlarged or reduced by `scale`."""
 
@@ -25,10 +34,4 @@ class PlainDetector:
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         """See `Detector.detect`."""
-        return [moved(self._network.faces([self._resized(image)])[0], scale=1 / self._scale) for image in images]
-
-    def _resized(self, image: ImageArray) -> ImageArray:
-        if self._scale == 1:
-            return image
-        kind = cv2.INTER_AREA if self._scale < 1 else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(image, None, fx=self._scale, fy=self._scale, interpolation=kind), np.uint8)
+        return [seen_at(self._network, image, self._scale, enlarging=cv2.INTER_LINEAR) for image in images]

@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vidanon import geometry
-from vidanon.detect.base import Network, join, moved, suppress
+from vidanon.detect.base import Network, join, suppress
+from vidanon.detect.plain import seen_at
 from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Reader
 from vidanon.plan.store import Plan
@@ -64,12 +64,9 @@ def second_opinion(image: ImageArray, teachers: Sequence[Network], *, least: flo
     parts = []
     height, width = image.shape[:2]
     for scale in SCALES:
-        size = max(32, round(width * scale)), max(32, round(height * scale))
-        if max(size) > LONGEST_PX and scale > 1:
+        if scale > 1 and max(height, width) * scale > LONGEST_PX:
             continue
-        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        resized = image if scale == 1 else np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
-        parts += [moved(teacher.faces([resized])[0], scale=1 / scale) for teacher in teachers]
+        parts += [seen_at(teacher, image, scale) for teacher in teachers]
     found = suppress(join(parts), iou=0.4)
     sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
     keep = (found.scores >= least) & (sides >= min_px)
@@ -78,13 +75,8 @@ def second_opinion(image: ImageArray, teachers: Sequence[Network], *, least: flo
 
 def uncovered(found: Detections, planned: FloatArray) -> list[int]:
     """Rows of `found` of which no planned box [N, 4] covers the share SHARE."""
-    if not len(planned):
-        return list(range(len(found)))
-    low = np.maximum(found.boxes[:, None, :2], planned[None, :, :2])
-    high = np.minimum(found.boxes[:, None, 2:], planned[None, :, 2:])
-    inter = np.prod(np.clip(high - low, 0, None), axis=2)
-    share = inter / np.maximum(geometry.area(found.boxes), 1e-6)[:, None]
-    return [int(i) for i in np.flatnonzero(share.max(axis=1) < SHARE)]
+    share = geometry.within(found.boxes, planned).max(axis=1, initial=0)
+    return [int(i) for i in np.flatnonzero(share < SHARE)]
 
 
 def find_misses(
@@ -100,15 +92,11 @@ def find_misses(
         plan.require_source(fingerprint(clip))
         plan.require_settled()
         covered = {track.number for track in plan.tracks() if track.action == "anonymize"}
-        with closing(plan.observations()) as groups:
-            group = next(groups, None)
-            for frame in reader:
-                planned: list[FloatArray] = []
-                if group is not None and group[0] == frame.index:
-                    planned = [item.box for item in group[1] if item.track in covered]
-                    group = next(groups, None)
+        with closing(plan.planned()) as frames_planned:
+            for frame, (_, _, items) in zip(reader, frames_planned, strict=False):
                 if frame.index % every:
                     continue
+                planned = [item.box for item in items if item.track in covered]
                 image = frame.rgb()
                 found = second_opinion(image, teachers, least=least, min_px=min_px)
                 frames, faces = frames + 1, faces + len(found)

@@ -89,14 +89,9 @@ def _require_size(path: Path, reader: Reader, source: Reader) -> None:
 
 def _by_frame(plan: Plan) -> Generator[list[Observation]]:
     """The faces of every frame, in order."""
-    with closing(plan.observations()) as groups:
-        group = next(groups, None)
-        for index in range(plan.header.frames):
-            if group is not None and group[0] == index:
-                yield group[1]
-                group = next(groups, None)
-            else:
-                yield []
+    with closing(plan.planned()) as frames:
+        for _, _, faces in frames:
+            yield faces
 
 
 def _scanned(plan: Plan) -> Generator[tuple[ScannedFace, ...]]:

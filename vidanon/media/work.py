@@ -73,12 +73,30 @@ def is_live(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_work_folder(folder: Path) -> bool:
+    """Empties and removes a work folder under its own lock, so that no run goes on with it meanwhile.
+
+    False if somebody works in it. Raises OSError where it cannot be looked into or removed.
+    """
+    try:
+        handle = os.open(folder / NOTE_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        shutil.rmtree(folder)
+        return True
+    try:
+        if not _try_lock(handle):
+            return False
+        for path in _note_last(folder):
+            _remove(path)
+        folder.rmdir()
         return True
     finally:
         os.close(handle)
-    return False
 
 
 class WorkFolder:
@@ -154,8 +172,7 @@ class WorkFolder:
             return
         handle, self._lock = self._lock, -1
         with contextlib.suppress(OSError):
-            # The locked file goes last, so that nobody takes the folder over while it is being emptied.
-            for path in sorted(self.path.iterdir(), key=lambda path: path.name == NOTE_NAME):
+            for path in _note_last(self.path):
                 if not keep or _is_useless(path):
                     _remove(path)
             if not keep:
@@ -204,6 +221,19 @@ class WorkFolder:
                 os.close(handle)
                 raise
             os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _note_last(folder: Path) -> list[Path]:
+    """What is in a folder; the locked file goes last, so that nobody takes it over while it is being emptied."""
+    return sorted(folder.iterdir(), key=lambda path: path.name == NOTE_NAME)
 
 
 def _lock(handle: int) -> None:

@@ -5,7 +5,6 @@ In: two clips and a plan. Out: a `Comparison` with its `fidelity`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from vidanon.pipeline.cameras import Camera
 from vidanon.plan.store import Plan
 from vidanon.render.area import painted_area
 from vidanon.settings import RenderSettings
-from vidanon.types import Observation
 
 
 def compare_outside(source: Path, output: Path, plan_path: Path, *, settings: RenderSettings) -> Comparison:
@@ -31,27 +29,13 @@ def compare_outside(source: Path, output: Path, plan_path: Path, *, settings: Re
         plan.require_source(Camera(probe(source), plan_path).mark())
         plan.require_settled()
         tracks = {track.number for track in plan.tracks() if track.action == "anonymize"}
-        with closing(plan.observations()) as groups:
-            outside = _Outside(groups, tracks, settings)
-            return compare(source, output, painted=outside.painted)
+        with closing(plan.planned()) as planned:
 
+            def painted(frame: Frame) -> NDArray[np.bool_] | None:
+                items = next((items for index, _, items in planned if index == frame.index), [])
+                faces = [item for item in items if item.track in tracks]
+                if not faces:
+                    return None
+                return painted_area(faces, width=frame.width, height=frame.height, settings=settings)
 
-class _Outside:
-    """The painted area of each frame, asked for in order."""
-
-    def __init__(
-        self, groups: Iterator[tuple[int, list[Observation]]], tracks: set[int], settings: RenderSettings
-    ) -> None:
-        self._groups = groups
-        self._tracks = tracks
-        self._settings = settings
-        self._next = next(groups, None)
-
-    def painted(self, frame: Frame) -> NDArray[np.bool_] | None:
-        """[height, width] of the upright picture; None where no face is."""
-        while self._next is not None and self._next[0] < frame.index:
-            self._next = next(self._groups, None)
-        if self._next is None or self._next[0] != frame.index:
-            return None
-        faces = [item for item in self._next[1] if item.track in self._tracks]
-        return painted_area(faces, width=frame.width, height=frame.height, settings=self._settings)
+            return compare(source, output, painted=painted)

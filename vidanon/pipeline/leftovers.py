@@ -6,9 +6,7 @@ contents, a key and an old part by the plan beside them, so that nobody else's f
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -18,7 +16,7 @@ from typing import Any, Literal
 
 from vidanon.errors import InputError, OutputError
 from vidanon.media.formats import MEDIA_SUFFIXES
-from vidanon.media.work import JOURNAL_SUFFIX, NOTE_NAME, WORK_SUFFIX, is_live, read_note
+from vidanon.media.work import JOURNAL_SUFFIX, WORK_SUFFIX, is_live, read_note, remove_work_folder
 from vidanon.plan.schema import APPLICATION_ID, KEY_SUFFIX, PLAN_SUFFIX
 
 Kind = Literal["work", "part", "plan", "key"]
@@ -67,7 +65,7 @@ def remove(left: Leftover) -> bool:
     """Remove it; False if somebody has begun to use it. Raises OutputError where that fails."""
     try:
         if left.kind == "work":
-            return _remove_work(left.path)
+            return remove_work_folder(left.path)
         if _used(left.path, _open_files()):
             return False
         left.path.unlink(missing_ok=True)
@@ -160,29 +158,6 @@ def _row(path: Path, sql: str, *default: Any) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = db.execute(sql).fetchone()
         return row or default
     return default
-
-
-def _remove_work(folder: Path) -> bool:
-    """Empties and removes a work folder under its own lock, so that no run goes on with it meanwhile."""
-    try:
-        handle = os.open(folder / NOTE_NAME, os.O_RDWR)
-    except FileNotFoundError:
-        shutil.rmtree(folder)
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == NOTE_NAME):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        folder.rmdir()
-        return True
-    finally:
-        os.close(handle)
 
 
 def _used(path: Path, in_use: frozenset[tuple[int, int]]) -> bool:

@@ -177,17 +177,10 @@ def _paste(sink: FrameSink, item: _Painted) -> None:
 
 def _planned(plan: Plan, people: Mapping[int, _Person], *, start: int) -> Generator[tuple[int, int, list[Observation]]]:
     """(index, pts, faces to cover) of the plan's frames from `start` on, in order."""
-    with closing(plan.observations(start)) as groups, closing(plan.frame_times()) as times:
-        group = next(groups, None)
-        for index, pts in times:
-            if index < start:
-                continue
-            found: list[Observation] = []
-            if group is not None and group[0] == index:
-                # the largest is painted last: it is nearest, or the whole face of which another is a part
-                found = sorted((item for item in group[1] if item.track in people), key=lambda item: area(item.box))
-                group = next(groups, None)
-            yield index, pts, found
+    with closing(plan.planned(start)) as frames:
+        for index, pts, items in frames:
+            # the largest is painted last: it is nearest, or the whole face of which another is a part
+            yield index, pts, sorted((item for item in items if item.track in people), key=lambda item: area(item.box))
 
 
 def _of_frame(

@@ -222,6 +222,19 @@ class Plan:
         if group:
             yield group[0].frame, group
 
+    def planned(self, start: int = 0) -> Generator[tuple[int, int, list[Observation]]]:
+        """(index, pts, observations) of every frame from `start` on, streamed; without a face the list is empty."""
+        with closing(self.observations(start)) as groups, closing(self.frame_times()) as times:
+            group = next(groups, None)
+            for index, pts in times:
+                if index < start:
+                    continue
+                if group is not None and group[0] == index:
+                    yield index, pts, group[1]
+                    group = next(groups, None)
+                else:
+                    yield index, pts, []
+
     def seen_spans(self) -> dict[int, tuple[int, int]]:
         """First and last frame of every track in which it is more than padded."""
         sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source != ? GROUP BY track"

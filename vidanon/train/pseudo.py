@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from vidanon import geometry
-from vidanon.detect.base import join, moved, suppress
+from vidanon.detect.base import join, suppress
 from vidanon.detect.onnx import OnnxNetwork
+from vidanon.detect.plain import seen_at
 from vidanon.errors import InputError
 from vidanon.media.probe import MEDIA_SUFFIXES, probe
 from vidanon.media.reader import Reader
@@ -50,9 +51,7 @@ def look(network: OnnxNetwork, image: ImageArray, options: PseudoOptions) -> Det
         h, w = (round(v * scale) for v in image.shape[:2])
         if max(h, w) > options.longest_px or min(h, w) < 32:
             continue
-        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        resized = image if scale == 1 else np.asarray(cv2.resize(image, (w, h), interpolation=kind), np.uint8)
-        parts.append(moved(network.faces([resized])[0], scale=1 / scale))
+        parts.append(seen_at(network, image, scale))
     return suppress(join(parts), iou=0.4)
 
 
