@@ -139,10 +139,6 @@ def test_an_unknown_detector_and_a_missing_extra_come_with_a_hint(monkeypatch: p
     with pytest.raises(UsageError) as missing:
         build_detector(DetectSettings(detector="mtcnn"), device="cpu")
     assert missing.value.hint == "pip install 'vidanon[mtcnn]'"
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UsageError) as missing:
-        build_detector(DetectSettings(detector="some.onnx"), device="cpu")
-    assert missing.value.hint == "pip install 'vidanon[onnx]'"
 
 
 def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,3 +154,13 @@ def test_the_shipped_detector_sees_no_faces_in_faceless_textures() -> None:
     pictures = [np.repeat(p[:, :, None], 3, axis=2) for p in (board, ramp)] + [noise(360, 640, 5)]
     for found in shipped().detect(pictures):
         assert not (found.scores >= DetectSettings().threshold).any()
+
+
+def test_a_crowd_in_a_large_picture_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces kept grow with the picture: a stadium in one tile has more than a portrait."""
+    runtime = OurNetwork(random_network().state_dict(), SMALL.to_dict(), device="cpu", least=0.5, nms_iou=0.4)
+    raw = torch.full((1, len(cells(1024, 1024, SMALL.strides)), 15), -4.0)  # boxes too small to overlap
+    raw[0, :1500, 0] = 3.0
+    raw[0, :, 1:3] = 0.0
+    monkeypatch.setattr(runtime, "_engine", lambda _: raw)
+    assert len(runtime.faces([np.zeros((1024, 1024, 3), np.uint8)])[0]) == 1500

@@ -71,6 +71,24 @@ def test_large_faces_alone_are_looked_for_at_a_reduced_scale() -> None:
     assert passes[0].scale < 0.5
 
 
+def pixels(width: int, height: int, smallest: float) -> float:
+    """Pixels looked at, in pixels of the picture."""
+    return sum(scale**2 for scale in scales(width, height, min_face_px=smallest, sizes=SIZES))
+
+
+@given(width=sides, height=sides, smallest=st.floats(4, 64), more=st.floats(1, 3))
+def test_who_asks_for_less_pays_no_more(width: int, height: int, smallest: float, more: float) -> None:
+    """The cost of a picture never grows with the smallest face asked for."""
+    assert pixels(width, height, smallest * more) <= pixels(width, height, smallest) + 1e-9
+
+
+def test_the_price_of_a_small_picture_follows_the_smallest_face() -> None:
+    """400 x 300: faces of 20 px cost half of those of 12 px, those of 6 px less than half as much again."""
+    tiny, small, medium = (pixels(400, 300, smallest) for smallest in (6, 12, 20))
+    assert medium < 0.5 * small
+    assert tiny < 1.5 * small
+
+
 def test_small_pictures_are_enlarged_because_it_is_cheap_and_large_ones_are_not() -> None:
     """12 px faces are shown at a reliable size in a 400 px GIF and at a possible one in a 1080p frame."""
     assert scales(400, 300, min_face_px=12, sizes=SIZES)[0] == pytest.approx(SIZES.reliable / 12)

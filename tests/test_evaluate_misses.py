@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.street import CardDetector, CardLandmarker, Walker, make_street
-from vidanon.evaluate.misses import find_misses, second_opinion, uncovered
+from vidanon.evaluate.misses import MARK, SCALES, find_misses, second_opinion, uncovered
 from vidanon.pipeline import scan as scan_room
 from vidanon.plan.store import Plan
 from vidanon.settings import Settings
@@ -22,6 +22,14 @@ class CardTeacher:
     def faces(self, images: Sequence[ImageArray]) -> list[Detections]:
         """As `Network.faces`."""
         return CardDetector().detect(images)
+
+
+class Blind:
+    """A `Network` that sees nothing."""
+
+    def faces(self, images: Sequence[ImageArray]) -> list[Detections]:
+        """As `Network.faces`."""
+        return [Detections.empty() for _ in images]
 
 
 def test_a_face_is_covered_by_one_box_not_by_two_halves() -> None:
@@ -39,10 +47,20 @@ def test_teachers_look_at_several_scales_and_small_faces_do_not_count() -> None:
     """A face of 20 px is seen once, though three scales see it; it is none where 24 px are asked for."""
     image = np.zeros((120, 160, 3), np.uint8)
     image[40:60, 50:70] = (230, 20, 230)
-    found = second_opinion(image, [CardTeacher()], least=0.5, min_px=16)
-    assert len(found) == 1
-    np.testing.assert_allclose(found.boxes[0], [50, 40, 70, 60], atol=2)
-    assert len(second_opinion(image, [CardTeacher()], least=0.5, min_px=24)) == 0
+    opinion = second_opinion(image, [CardTeacher()], least=0.5, min_px=16)
+    assert len(opinion.found) == 1
+    np.testing.assert_allclose(opinion.found.boxes[0], [50, 40, 70, 60], atol=2)
+    assert opinion.looks.tolist() == [len(SCALES)]
+    assert len(second_opinion(image, [CardTeacher(), Blind()], least=0.5, min_px=24).found) == 0
+
+
+def test_looks_that_agree_are_counted() -> None:
+    """Of two teachers at three scales, one sees nothing: three looks, so four are not to be had."""
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[40:60, 50:70] = (230, 20, 230)
+    teachers = [CardTeacher(), Blind()]
+    assert second_opinion(image, teachers, least=0.5, min_px=16).looks.tolist() == [len(SCALES)]
+    assert len(second_opinion(image, teachers, least=0.5, min_px=16, looks=len(SCALES) + 1).found) == 0
 
 
 def test_what_the_plan_leaves_bare_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,5 +80,7 @@ def test_what_the_plan_leaves_bare_is_told(tmp_path: Path, monkeypatch: pytest.M
     report, crops = find_misses(clip, plan_path, [CardTeacher()])
     assert {miss.frame for miss in report.misses} == set(range(5, 15))
     assert len(crops) == len(report.misses) == 10
+    assert all(miss.scanned > 0.5 for miss in report.misses), "the scan saw her, the plan does not cover her"
+    assert all((np.abs(crop.astype(int) - MARK).sum(axis=2) < 30).any() for crop in crops), "the box is drawn"
     assert report.frames_with_misses == pytest.approx(0.5)
     assert len(find_misses(clip, plan_path, [CardTeacher()], every=2)[0].misses) == 5

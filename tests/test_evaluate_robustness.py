@@ -44,7 +44,7 @@ def test_with_a_third_of_the_detections_and_three_gaps_a_track_gone_nobody_is_na
 
 def test_the_measure_sees_a_naked_face() -> None:
     """Where tracking fills no gap, the frames of the gaps are counted as naked."""
-    blind = Settings(track=TrackSettings(max_gap_seconds=0.1, join_seconds=0, pad_seconds=0))
+    blind = Settings(track=TrackSettings(max_gap_seconds=0.1, join_seconds=0, pad_seconds=0, carry_seconds=0))
     report = simulated(Scene(people(), 6), blind, drop=0, gaps=1)
     assert report.naked >= 2 * 15
     assert report.coverage == pytest.approx(1 - report.naked / report.face_frames)

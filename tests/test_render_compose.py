@@ -18,10 +18,9 @@ from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.generate import FacePainter, PaintRequest
 from vidanon.render.mask import face_mask
 from vidanon.settings import RenderSettings
-from vidanon.types import FloatArray, Method, Observation, Region
+from vidanon.types import N_FACE_POINTS, FloatArray, Method, Observation, Region
 
 KEY = bytes(range(32))
-NAMES = ("right_eye", "left_eye", "nose", "jaw_4")
 W, H = 320, 280
 
 
@@ -31,8 +30,8 @@ class TinyGenerator(nn.Module):
     def __init__(self, trouble: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.config = SimpleNamespace(resolution=32, latent_dim=16, point_names=NAMES)
-        self.one = nn.Conv2d(4 + len(NAMES), 16, 5, padding=2)
+        self.config = SimpleNamespace(resolution=32, latent_dim=16)
+        self.one = nn.Conv2d(4 + N_FACE_POINTS, 16, 5, padding=2)
         self.two = nn.Conv2d(16, 3, 5, padding=2)
         self.style = nn.Linear(16, 16)
         self.trouble = trouble

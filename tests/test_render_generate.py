@@ -14,7 +14,7 @@ from vidanon.render.generate import FacePainter, PaintRequest
 from vidanon.settings import RenderSettings
 from vidanon.types import Observation
 
-CONFIG = GeneratorConfig(resolution=16, latent_dim=8, width=128, max_channels=16)
+CONFIG = GeneratorConfig(resolution=16, latent_dim=8, appearance_px=16, width=128, max_channels=16)
 
 
 @pytest.fixture

@@ -196,3 +196,26 @@ def test_flow_survives_tiny_pictures_and_a_change_of_size() -> None:
         got = meter.step(np.zeros((*size, 3), np.uint8), box)
         assert got.faces == ((0.0, 0.0),)
         assert got.camera == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("zoom", "roll"), [(1.03, 0.0), (0.97, 0.0), (1.0, 0.02), (1.02, -0.015)])
+def test_a_camera_that_zooms_or_rolls_is_told_from_one_that_pans(zoom: float, roll: float) -> None:
+    """Zoom to 0.3 %, roll to 0.003 rad, and the corner to a px; people in front do not count."""
+    a = room(1)
+    matrix = cv2.getRotationMatrix2D((240, 135), -np.degrees(roll), zoom)
+    b = np.asarray(cv2.warpAffine(a, matrix, (480, 270), borderMode=cv2.BORDER_REFLECT), np.uint8)
+    meter = FlowMeter()
+    meter.step(a, np.zeros((0, 4), np.float32))
+    got = meter.step(b, np.array([[200, 90, 280, 180]], np.float32))
+    turn = complex(*got.turn)
+    assert abs(turn) == pytest.approx(zoom, abs=0.003)
+    assert np.angle(turn) == pytest.approx(roll, abs=0.003)
+    assert got.camera == pytest.approx(tuple(matrix @ [0.0, 0.0, 1.0]), abs=1.0)
+
+
+def test_a_camera_that_only_pans_neither_zooms_nor_rolls() -> None:
+    """Noise of the flow is no zoom, or a long clip would drift away."""
+    meter = FlowMeter()
+    for k in range(6):
+        got = meter.step(moved(room(1), 3 * k, 2 * k), np.zeros((0, 4), np.float32))
+        assert got.turn == (1.0, 0.0)

@@ -211,7 +211,7 @@ class Scene:
 
 def _holds(item: Observation, box: np.ndarray, overlap: float) -> bool:
     """Whether a settled face overlaps a true one by so much; between detections it is wider, and holds it."""
-    if item.source in {"interpolated", "padded"}:
+    if item.source in {"interpolated", "padded", "carried", "hidden"}:
         return bool(within(box, item.box)[0, 0] >= 0.75 and iou(box, item.box)[0, 0] >= overlap / 2)
     return bool(iou(box, item.box)[0, 0] >= overlap)
 

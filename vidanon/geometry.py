@@ -18,12 +18,18 @@ def area(boxes: ArrayLike) -> Array:
     return np.clip(b[..., 2] - b[..., 0], 0, None) * np.clip(b[..., 3] - b[..., 1], 0, None)
 
 
+def intersection(a: Array, b: Array) -> Array:
+    """Area [N, M] in px² that boxes [N, 4] and [M, 4], xyxy, have in common."""
+    # Axis by axis: arrays with a short last side are slow, and there may be hundreds of boxes.
+    low, high = np.maximum(a[:, None, 0], b[None, :, 0]), np.minimum(a[:, None, 2], b[None, :, 2])
+    top, bottom = np.maximum(a[:, None, 1], b[None, :, 1]), np.minimum(a[:, None, 3], b[None, :, 3])
+    return np.asarray(np.maximum(high - low, 0) * np.maximum(bottom - top, 0))
+
+
 def iou(a: ArrayLike, b: ArrayLike) -> Array:
     """Intersection over union [N, M] of boxes [N, 4] and [M, 4], xyxy; 0 where both are empty."""
     a, b = np.asarray(a, np.float64).reshape(-1, 4), np.asarray(b, np.float64).reshape(-1, 4)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.clip(high - low, 0, None), axis=2)
+    inter = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - inter
     return np.where(union > 0, inter / np.where(union > 0, union, 1), 0.0)
 
@@ -31,10 +37,8 @@ def iou(a: ArrayLike, b: ArrayLike) -> Array:
 def within(boxes: ArrayLike, others: ArrayLike) -> Array:
     """Which part [N, M] of each of `boxes` [N, 4] lies inside each of `others` [M, 4], xyxy; 0 for empty ones."""
     a, b = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(others, np.float64).reshape(-1, 4)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     whole = area(a)[:, None]
-    inter = np.prod(np.clip(high - low, 0, None), axis=2)
+    inter = intersection(a, b)
     return np.where(whole > 0, inter / np.where(whole > 0, whole, 1), 0.0)
 
 

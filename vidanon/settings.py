@@ -38,7 +38,7 @@ class DetectSettings(Frozen, frozen=True):
     """Where faces are looked for, and how sure one must be."""
 
     detector: str = "vidanon"
-    """"vidanon" (our own), "mtcnn" (extra), or the path of a YuNet/SCRFD/CenterFace-style ONNX file (extra)"""
+    """"vidanon" (our own), "mtcnn" (extra), or the path of a YuNet/SCRFD/CenterFace-style ONNX file"""
     threshold: Unit = 0.5
     """score at which a detection may start a track"""
     weak_threshold: Unit = 0.2
@@ -62,6 +62,8 @@ class TrackSettings(Frozen, frozen=True):
     """longest hole between two tracks that are joined afterwards, and filled, where one ends as the other begins"""
     pad_seconds: NonNegative = 0.4
     """how long a track is extended past its first and last detection"""
+    carry_seconds: NonNegative = 1.0
+    """how long a face is followed by its own pixels past its last detection, and back before its first"""
     smooth_seconds: NonNegative = 0.35
     """width of the zero-phase smoothing of centre, size and keypoints"""
     min_detections: Count = 1
@@ -85,8 +87,11 @@ class RenderSettings(Frozen, frozen=True):
     """how far the mask reaches past the settled face box, in parts of its side"""
     feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.12
     """width of the soft edge outside the mask, in parts of the box side"""
-    truncation: Unit = 0.8
+    truncation: Unit = 1.0
     """1 = the latent as drawn (most varied), 0 = the mean face"""
+    shape_change: Annotated[float, msgspec.Meta(ge=0, le=0.03)] = 0.012
+    """how far a new face's features lie from the person's own, in crops (an eye distance is about 0.22), one standard
+    deviation; 0 = exactly where theirs are"""
     reuse_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
     """how many frames before it a new face is blended with, where it has not moved: against keypoints that flicker"""
     mosaic_cells: Count = 6

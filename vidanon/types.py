@@ -12,7 +12,7 @@ Conventions, stated once:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -26,10 +26,11 @@ ImageArray = NDArray[np.uint8]
 Method = Literal["gan", "blur", "mosaic", "solid"]
 METHODS: tuple[Method, ...] = ("gan", "blur", "mosaic", "solid")
 
-Source = Literal["detected", "weak", "interpolated", "padded", "edited"]
+Source = Literal["detected", "weak", "interpolated", "padded", "edited", "carried", "hidden"]
 """Where an observation comes from: a confident detection, a low-score one that continued a track,
-a gap filled between two, an extension past a track's ends, or a person's edit."""
-SOURCES: tuple[Source, ...] = ("detected", "weak", "interpolated", "padded", "edited")
+a gap filled between two, an extension past a track's ends, a person's edit, a face that optical flow saw where the
+detector did not, or one that is thought to be behind somebody: covered, but by no new face."""
+SOURCES: tuple[Source, ...] = ("detected", "weak", "interpolated", "padded", "edited", "carried", "hidden")
 
 Action = Literal["anonymize", "keep"]
 
@@ -115,6 +116,24 @@ class ScannedFace:
     """[30] of each point, 0..1 (0 where unknown)"""
     flow: tuple[float, float]
     """median optical flow of the box from this frame to the next, px (0, 0 where there is no next)"""
+    ahead: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """[K, 4] xyxy px: where its own pixels are found in the next K frames, up to one with a detection again"""
+    behind: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """[K, 4] xyxy px: the same in the K frames before it, backwards"""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Where optical flow takes a detection, told some frames after it."""
+
+    frame: int
+    """frame index of the detection"""
+    place: int
+    """of the detection among those of its frame, 0 the best"""
+    ahead: FloatArray
+    """as `ScannedFace.ahead`"""
+    behind: FloatArray
+    """as `ScannedFace.behind`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +152,9 @@ class ScannedFrame:
     """0..1, how much it differs from the frame before the last, or, within a few frames of a sudden change, from the
     one before that change: low once a flash is over, high after a cut"""
     camera: tuple[float, float]
-    """median optical flow of the whole picture from this frame to the next, px"""
+    """motion of the background from this frame to the next, px: of the picture's corner (0, 0)"""
+    turn: tuple[float, float] = (1.0, 0.0)
+    """zoom and roll of the background from this frame to the next: zoom * cos, zoom * sin of the roll (x towards y)"""
 
 
 @dataclass(frozen=True, slots=True)

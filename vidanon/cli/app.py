@@ -14,7 +14,20 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import vidanon
-from vidanon.cli import bench, cleaning, console, evaluating, looking, measuring, plans, robust, running, training
+from vidanon.cli import (
+    bench,
+    cleaning,
+    console,
+    datasets,
+    evaluating,
+    generating,
+    looking,
+    measuring,
+    plans,
+    robust,
+    running,
+    training,
+)
 
 MAIN_JOB = "The main job"
 PLANS = "Plans and presets"
@@ -98,11 +111,16 @@ def build() -> typer.Typer:
 
     app.command("bench", rich_help_panel=CHECKS, no_args_is_help=True)(bench.bench)
 
+    dataset = _group(app, "dataset", "Make training sets of your own photos.", NETWORKS)
+    dataset.command("build", no_args_is_help=True)(datasets.build)
+    dataset.command("show", no_args_is_help=True)(datasets.show)
+
     _group(app, "train", "Train the networks.", NETWORKS, training.TrainGroup)
     evaluate = _group(app, "evaluate", "Measure the networks.", NETWORKS)
     evaluate.command("detector", no_args_is_help=True)(measuring.detector)
     evaluate.command("grids", no_args_is_help=True)(measuring.grids)
     evaluate.command("misses", no_args_is_help=True)(measuring.misses)
+    evaluate.command("generator", no_args_is_help=True)(generating.generator)
     evaluate.command("temporal", no_args_is_help=True)(evaluating.temporal)
     evaluate.command("gaps", no_args_is_help=True)(robust.gaps)
     app.command("calibrate", rich_help_panel=NETWORKS, no_args_is_help=True)(measuring.calibrate)

@@ -175,6 +175,10 @@ def misses(
     ],
     least: Annotated[float, typer.Option("--score", metavar="0..1", help="A teacher's score that counts.")] = 0.6,
     min_px: Annotated[float, typer.Option("--min-px", metavar="PX", help="Smallest face that counts.")] = 16.0,
+    looks: Annotated[
+        int,
+        typer.Option("--looks", metavar="N", min=1, help="How many looks, each a teacher at a scale, must see a face."),
+    ] = 1,
     every: Annotated[int, typer.Option("--every", metavar="N", min=1, help="Look at every N-th frame.")] = 1,
     sheet: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PNG", help="Pictures of the faces missed.")
@@ -182,6 +186,8 @@ def misses(
     as_json: Json = False,
 ) -> None:
     """Ask other detectors, at several scales, for faces that a plan does not cover.
+
+    Of each miss it tells how many looks (a teacher at a scale) see it, and the score of the scan's own detection there.
 
     [bold]Examples[/bold]
 
@@ -192,10 +198,11 @@ def misses(
     from vidanon.evaluate.misses import find_misses
     from vidanon.media.filters import contact_sheet as draw
 
-    teachers = [OnnxNetwork(path, least=least, nms_iou=0.4) for path in teacher]
-    report, crops = find_misses(clip, plan, teachers, least=least, min_px=min_px, every=every)
+    threads = _settings(None, None, None, None).run.threads
+    teachers = [OnnxNetwork(path, least=least, nms_iou=0.4, threads=threads) for path in teacher]
+    report, crops = find_misses(clip, plan, teachers, least=least, min_px=min_px, looks=looks, every=every)
     if sheet is not None and crops:
-        labels = [f"frame {miss.frame}, score {miss.score:.2f}" for miss in report.misses]
+        labels = [f"{miss.frame}: {miss.score:.2f}, {miss.looks}x, ours {miss.scanned:.2f}" for miss in report.misses]
         draw(crops, sheet, columns=min(8, len(crops)), cell_width=160, labels=labels, overwrite=True)
     if as_json:
         console.put_json({**dataclasses.asdict(report), "frames_with_misses": report.frames_with_misses})
@@ -204,8 +211,10 @@ def misses(
         f"{report.clip}: {report.frames} frames, {report.faces} faces seen by the teachers, {len(report.misses)} not "
         f"covered, in {report.frames_with_misses:.2%} of the frames"
     )
-    rows = [[miss.frame, *(f"{v:.0f}" for v in miss.box), miss.score] for miss in report.misses]
-    console.put_table(["frame", "x0", "y0", "x1", "y1", "score"], rows)
+    rows = [
+        [miss.frame, *(f"{v:.0f}" for v in miss.box), miss.score, miss.looks, miss.scanned] for miss in report.misses
+    ]
+    console.put_table(["frame", "x0", "y0", "x1", "y1", "score", "looks", "ours"], rows)
 
 
 def calibrate(

@@ -80,7 +80,7 @@ def show(
                 sum(track.observations.values()),
                 track.observations.get("detected", 0) + track.observations.get("edited", 0),
                 track.observations.get("weak", 0),
-                track.observations.get("interpolated", 0),
+                sum(track.observations.get(source, 0) for source in ("interpolated", "carried", "hidden")),
                 track.observations.get("padded", 0),
                 round(track.mean_size),
                 track.lowest_score,

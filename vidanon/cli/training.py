@@ -47,7 +47,7 @@ TRAIN = {
     [bold]Examples[/bold]
 
     $ vidanon train detector --data data --run runs/detector --minutes 60
-    $ vidanon train detector --data data --run runs/detector --minutes 120 --resume runs/detector/checkpoint.safetensors
+    $ vidanon train detector --data data --run runs/detector --minutes 120 --resume runs/detector/latest.safetensors
     """,
     ),
     "labels": Job(
@@ -80,7 +80,7 @@ TRAIN = {
     [bold]Examples[/bold]
 
     $ vidanon train generator --data data/faces --run runs/generator --images 90000
-    $ vidanon train generator --data data/faces --run runs/generator --resolution 128 --device cuda
+    $ vidanon train generator --data data/faces --run runs/gpu --resolution 256 --device cuda:0 --minutes 27
     """,
     ),
 }

@@ -65,6 +65,17 @@ def no_numbers(network: str, device: str = "") -> DeviceError:
     return DeviceError(f"{network}{on} gave results that are no numbers", hint="try --device cpu or another detector")
 
 
+def exact(found: Detections) -> Detections:
+    """Coordinates on a grid of 1/64 px, so that the last bits of a network's sum do not reach the plan.
+
+    Raises DeviceError if a box or score is no number.
+    """
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise no_numbers("the detector")
+    boxes, keypoints = (np.asarray(np.round(a * 64) / 64, np.float32) for a in (found.boxes, found.keypoints))
+    return Detections(boxes, np.asarray(np.round(found.scores, 4), np.float32), keypoints)
+
+
 def suppress(found: Detections, *, iou: float) -> Detections:
     """Non-maximum suppression: of detections that overlap more than `iou`, the best. Keeps the order of scores."""
     if len(found) == 0:

@@ -31,7 +31,9 @@ def build_detector(settings: DetectSettings, *, device: str, threads: int = 0) -
 
         if threads:
             torch.set_num_threads(threads)
-        ours = OurNetwork.shipped(device=device, least=settings.weak_threshold, nms_iou=settings.nms_iou)
+        ours = OurNetwork.shipped(
+            device=device, least=settings.weak_threshold, nms_iou=settings.nms_iou, threads=threads
+        )
         return _passes(ours, settings, name="vidanon detector", device=device)
     if settings.detector.endswith(".onnx"):
         from vidanon.detect.onnx import OnnxNetwork

@@ -1,4 +1,4 @@
-"""Other people's detectors as ONNX files (extra: onnxruntime).
+"""Other people's detectors as ONNX files.
 
 In: the path of a YuNet, SCRFD, CenterFace or Ultra-Light style model. Out: a `Network` that looks at pictures at
 the scale it is given; `vidanon.detect.passes` does the rest, as for our own network.
@@ -16,29 +16,24 @@ import numpy as np
 from vidanon.detect.base import best_first, moved, suppress
 from vidanon.detect.families import Family, recognize
 from vidanon.errors import UsageError, WeightsError
+from vidanon.models.runtime import open_session
 from vidanon.types import Detections, ImageArray
 
 
 class OnnxNetwork:
     """One ONNX face detector on the CPU. Detections below `least` are dropped.
 
-    Raises UsageError without onnxruntime or for a model of no known family, WeightsError for an unreadable file.
+    `threads` are the CPU's, 0 = as many as torch uses. Raises UsageError for a model of no known family, WeightsError
+    for an unreadable file.
     """
 
     device = "cpu"
 
     def __init__(self, path: Path, *, least: float, nms_iou: float, threads: int = 0) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise UsageError(f"detector {path} needs onnxruntime", hint="pip install 'vidanon[onnx]'") from None
         if not path.is_file():
             raise WeightsError(f"there is no detector at {path}", hint="name an ONNX file, or use --detector vidanon")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(path, threads=threads)
         except Exception as e:  # onnxruntime has no public base class for its errors
             raise WeightsError(
                 f"{path} is not an ONNX model: {str(e).splitlines()[0]}", hint="name an ONNX file"

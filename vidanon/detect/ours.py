@@ -1,11 +1,13 @@
-"""Our own detector at work: weights, padding, decoding, suppression within one tile.
+"""Our own detector at work: weights, decoding, suppression within one tile.
 
-In: uint8 RGB pictures of one size. Out: `Detections` in px of that picture. On the CPU every picture is evaluated by
-itself, because the order of a sum may depend on the batch and a result must not; on CUDA pictures go in batches.
+In: uint8 RGB pictures of one size. Out: `Detections` in px of that picture. Only cells that are sure enough are
+decoded; `vidanon.detect.engines` runs the network.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,79 +18,95 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from vidanon import geometry
 from vidanon.detect.base import best_first, no_numbers
-from vidanon.models.detector import DetectorConfig, DetectorNet, cells, decode
+from vidanon.detect.engines import CpuEngine, Engine, TorchEngine, padded
+from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, cells
 from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
-from vidanon.types import Detections, ImageArray
+from vidanon.types import Detections, FloatArray, ImageArray
 
 VOTE_IOU = 0.65
 """Boxes that overlap the best one this much are averaged into it, by score: it calms the box from frame to frame."""
 BATCH_PX = 24_000_000
 """Pixels of one CUDA batch."""
-MOST = 600
-"""Cells kept before suppression, the surest ones; a tile with more faces does not exist."""
+MOST, MOST_PX = 600, 600
+"""Cells kept before suppression, the surest ones: so many, or one for so many px where that is more."""
 
 
 class OurNetwork:
     """The network with its BatchNorm folded. Detections below `least` are dropped.
 
-    Raises WeightsError (from `load_weights`) without weights. A call that runs out of memory is made again with fewer
-    pictures.
+    `threads` are the CPU's, 0 = as many as torch uses. Raises WeightsError (from `load_weights`) without weights. A
+    call that runs out of memory is made again with fewer pictures.
     """
 
     def __init__(
-        self, state: Mapping[str, Tensor], config: Mapping[str, Any], *, device: str, least: float, nms_iou: float
+        self,
+        state: Mapping[str, Tensor],
+        config: Mapping[str, Any],
+        *,
+        device: str,
+        least: float,
+        nms_iou: float,
+        threads: int = 0,
     ) -> None:
         network = DetectorNet(DetectorConfig.from_dict(config))
         network.load_state_dict(state)
         self._device = torch.device(device)
-        self._network = network.fused().to(self._device).to(memory_format=torch.channels_last)
+        on_cpu = self._device.type == "cpu"
+        self._engine: Engine = CpuEngine(network, threads=threads) if on_cpu else TorchEngine(network, self._device)
         self._least, self._nms_iou = least, nms_iou
-        self._where: dict[tuple[int, int], Tensor] = {}
-        self._portions = Portions("detector", self._device, 1 if self._device.type == "cpu" else BATCH_PX)
+        self._logit = math.log(least / (1 - least)) if 0 < least < 1 else math.copysign(math.inf, least - 0.5)
+        # Passes and tiles of a clip come in few sizes.
+        self._cells = functools.lru_cache(maxsize=16)(functools.partial(_cells, strides=network.config.strides))
+        self._portions = Portions("detector", self._device, 1 if on_cpu else BATCH_PX)
 
     @classmethod
-    def shipped(cls, *, device: str, least: float, nms_iou: float) -> OurNetwork:
+    def shipped(cls, *, device: str, least: float, nms_iou: float, threads: int = 0) -> OurNetwork:
         """With the weights that came with vidanon."""
         state, config = load_weights("detector")
-        return cls(state, config, device=device, least=least, nms_iou=nms_iou)
+        return cls(state, config, device=device, least=least, nms_iou=nms_iou, threads=threads)
 
     @torch.inference_mode()
     def faces(self, images: Sequence[ImageArray]) -> list[Detections]:
         """See `Network.faces`. Raises DeviceError where one picture is too much, or the network gives no numbers."""
         if not images:
             return []
-        h, w = images[0].shape[:2]
-        height, width = -(-h // 32) * 32, -(-w // 32) * 32
+        height, width = images[0].shape[:2]
 
         def some(part: Sequence[ImageArray]) -> list[Detections]:
-            canvas = np.zeros((len(part), height, width, 3), np.uint8)
-            for i, image in enumerate(part):
-                canvas[i, :h, :w] = image
-            pictures = torch.from_numpy(canvas).to(self._device).permute(0, 3, 1, 2)
-            raw = self._network(pictures.float().div_(127.5).sub_(1))
-            logits, boxes, points = decode(raw, self._cells(height, width))
-            return [self._one(*each, width=w, height=h) for each in zip(logits, boxes, points, strict=True)]
+            return [self._one(raw, width=width, height=height) for raw in self._engine(part)]
 
-        return self._portions.run(some, images, cost=height * width)
+        return self._portions.run(some, images, cost=padded(height) * padded(width))
 
-    def _cells(self, height: int, width: int) -> Tensor:
-        if (height, width) not in self._where:
-            self._where = {(height, width): cells(height, width, self._network.config.strides, self._device)}
-        return self._where[height, width]
-
-    def _one(self, logits: Tensor, boxes: Tensor, points: Tensor, *, width: int, height: int) -> Detections:
-        scores = logits.sigmoid()
-        keep = (scores >= self._least).nonzero()[:, 0]
-        if scores.isnan().any() or not boxes[keep].isfinite().all():
+    def _one(self, raw: Tensor, *, width: int, height: int) -> Detections:
+        logits = raw[:, 0].float().cpu().numpy()
+        keep = np.flatnonzero(logits >= self._logit)
+        keep = keep[np.argsort(-logits[keep], kind="stable")[: max(MOST, width * height // MOST_PX)]]
+        sure = raw.numpy()[keep] if raw.device.type == "cpu" else raw[torch.from_numpy(keep)].float().cpu().numpy()
+        found = decoded(sure, self._cells(padded(height), padded(width))[keep])
+        if np.isnan(logits).any() or not np.isfinite(found.boxes).all():
             raise no_numbers("the detector", str(self._device))  # no comparison would keep it: the face were lost
-        if len(keep) > MOST:
-            keep = keep[scores[keep].topk(MOST).indices]
-        found = Detections(*(t[keep].float().cpu().numpy() for t in (boxes, scores, points)))
         # A face at the picture's edge may be thought of beyond it, but no box lies wholly outside.
         inside = (found.boxes[:, :2] < (width, height)).all(1) & (found.boxes[:, 2:] > 0).all(1)
         found = Detections(found.boxes[inside], found.scores[inside], found.keypoints[inside])
         return vote(best_first(found, least=self._least), iou=self._nms_iou)
+
+
+def _cells(height: int, width: int, *, strides: tuple[int, ...]) -> FloatArray:
+    return np.asarray(cells(height, width, strides).numpy(), np.float32)
+
+
+def decoded(raw: FloatArray, where: FloatArray) -> Detections:
+    """What raw cells [N, 15] at `where` [N, 3] stand for: `vidanon.models.detector.decode` in numpy, in their order.
+
+    Numpy, because torch wakes all its threads even for a hundred cells, and waits for them where the cores are busy.
+    """
+    place, stride = where[:, :2], where[:, 2:]
+    centre = place + raw[:, 1:3] * stride
+    half = np.exp(np.clip(raw[:, 3:5], -4, 4)) * (stride * np.float32(FACE_CELLS / 2))
+    points = place[:, None] + raw[:, 5:].reshape(-1, 5, 2) * stride[:, None]
+    scores = np.asarray(1 / (1 + np.exp(-np.clip(raw[:, 0], -80, 80))), np.float32)
+    return Detections(np.concatenate([centre - half, centre + half], axis=1), scores, points)
 
 
 def vote(found: Detections, *, iou: float) -> Detections:
@@ -102,7 +120,10 @@ def vote(found: Detections, *, iou: float) -> Detections:
     agree = geometry.iou(found.boxes[kept], found.boxes) >= VOTE_IOU
     # A winner may listen to nobody who won a place of its own.
     agree[:, kept] = np.eye(len(kept), dtype=bool)
-    weight = agree * found.scores
-    weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-    boxes, points = weight @ found.boxes, np.tensordot(weight, found.keypoints, axes=1)
-    return Detections(boxes.astype(np.float32), found.scores[kept], points.astype(np.float32))
+    rows, voters = np.nonzero(agree)
+    starts = np.searchsorted(rows, np.arange(len(kept)))
+    weight = found.scores[voters]
+    weight /= np.add.reduceat(weight, starts)[rows]
+    boxes = np.add.reduceat(found.boxes[voters] * weight[:, None], starts)
+    points = np.add.reduceat(found.keypoints[voters] * weight[:, None, None], starts)
+    return Detections(boxes, found.scores[kept], points)

@@ -77,27 +77,28 @@ def merge(looks: Sequence[Look], *, iou: float) -> Detections:
     scores = np.concatenate([one.found.scores for one in looks])
     points = np.concatenate([one.found.keypoints for one in looks])
     liking = np.concatenate([one.comfort for one in looks])
-    cut = np.concatenate([one.cut for one in looks])
+    cut: NDArray[np.bool_] = np.concatenate([one.cut for one in looks])
 
-    areas = geometry.area(boxes)
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    inter = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas, inter = geometry.area(boxes), geometry.intersection(boxes, boxes)
     overlap = inter / np.maximum(areas[:, None] + areas[None, :] - inter, 1e-6)
     within = inter / np.maximum(areas[:, None], 1e-6)  # share of i inside j
 
     # Cut boxes come last, so that they meet the whole ones; a cut box is dropped for half its area, not for IoU.
     order = np.lexsort((-scores * liking, cut))
+    same = np.asarray((overlap > iou) | (cut[None, :] & (within.T > 0.5)), np.bool_)
+    np.fill_diagonal(same, val=False)
+    twinned = same.max(axis=1)
     left = np.ones(len(order), bool)
     kept: list[int] = []
     for i in order:
         if not left[i]:
             continue
         kept.append(int(i))
-        twins = left & ((overlap[i] > iou) | (cut & (within[:, i] > 0.5)))
+        if not twinned[i]:
+            continue
+        twins = left & same[i]
         scores[i] = max(scores[i], scores[twins].max(initial=0))
         left &= ~twins
-        left[i] = False
     final = np.array(kept)
     share, weaker = within[np.ix_(final, final)], scores[final][:, None] <= scores[final][None, :]
     doubtful = scores[final][:, None] < DOUBT * scores[final][None, :]

@@ -23,6 +23,8 @@ SIDE = 256
 """px of a crop's side"""
 FACE_PX = SIDE / CROP_SCALE
 """px of the face in the crop"""
+SQUARE: Array = (SIDE + FACE_PX * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])) / 2
+"""[4, 2] px corners of the face's square in the crop"""
 HALF_SEEN = 0.5
 """a pixel of the crop with less of its weight from inside the picture is not seen"""
 

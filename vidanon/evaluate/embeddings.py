@@ -32,6 +32,7 @@ class FaceEmbedder:
             self._dlib: Any = importlib.import_module("dlib")
         except ImportError as e:
             raise UsageError("recognition distances want dlib, which is not installed", hint=HINT) from e
+        self._detector: Any = None
         folder = models_folder()
         try:
             self._points = self._dlib.shape_predictor(str(folder / _POINTS))
@@ -50,6 +51,12 @@ class FaceEmbedder:
         low, high = round((SIDE - RECTANGLE * FACE_PX) / 2), round((SIDE + RECTANGLE * FACE_PX) / 2)
         shape = self._points(crop, self._dlib.rectangle(low, low, high, high))
         return np.array(self._network.compute_face_descriptor(crop, shape), np.float32)
+
+    def sees(self, crop: ImageArray) -> bool:
+        """Whether dlib's own detector finds a face in a crop [h, w, 3] RGB: without one, its users compare nothing."""
+        if self._detector is None:
+            self._detector = self._dlib.get_frontal_face_detector()
+        return len(self._detector(crop, 0)) > 0
 
 
 def models_folder() -> Path:

@@ -14,14 +14,14 @@ from typing import Protocol
 import numpy as np
 
 from vidanon.evaluate.bareness import bare_share
-from vidanon.evaluate.crops import FACE_PX, SIDE, Crop, Place, cut
+from vidanon.evaluate.crops import FACE_PX, SQUARE, Crop, Place, cut
 from vidanon.evaluate.report import ClipFigures, Measured, TemporalReport, TrackFigures
 from vidanon.evaluate.series import NAN, Series, pooled, separation
-from vidanon.evaluate.speech import Openings, correlation, openings
+from vidanon.evaluate.speech import Locator, Openings, correlation, openings, seen_openings
 from vidanon.evaluate.warping import WarpMeter, warping_error
 from vidanon.geometry import apply, area, invert, iou
 from vidanon.media.frames import Frame
-from vidanon.types import FIVE_POINTS, Detections, FloatArray, ImageArray, Observation, ScannedFace, Track
+from vidanon.types import FloatArray, ImageArray, Observation, ScannedFace, Track
 
 SURE = 0.5
 """score from which a scanned face that no track holds counts as a face"""
@@ -30,23 +30,12 @@ HELD = 0.5
 SAME_FACE = 0.3
 """overlap from which boxes of two plans are one face"""
 
-_SQUARE = (SIDE + FACE_PX * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])) / 2
-_BOX = np.array([[*_SQUARE[0], *_SQUARE[2]]], np.float32)
-
 
 class Embedder(Protocol):
     """Makes recognition vectors, such as embeddings.FaceEmbedder."""
 
     def embed(self, crop: ImageArray) -> FloatArray:
         """[128] of a crop of crops.py."""
-        ...
-
-
-class Locator(Protocol):
-    """Finds keypoints, such as detect.landmarks.FaceLandmarker."""
-
-    def locate(self, image: ImageArray, found: Detections) -> tuple[FloatArray, FloatArray]:
-        """Points [N, 30, 2] px and confidences [N, 30]."""
         ...
 
 
@@ -100,7 +89,7 @@ class Following:
         index = len(self.times)
         self.times.append(float(frames[0].pts * self._clock))
         for face in planned[0]:
-            if face.source != "padded" and self._tracks[face.track].action == "anonymize":
+            if face.source not in {"padded", "hidden"} and self._tracks[face.track].action == "anonymize":
                 own = _nearest(face, scanned)
                 self._face(index, frames, face, own=own, planned=planned[1:])
         for number in [n for n, before in self._before.items() if before.frame < index]:
@@ -173,14 +162,11 @@ class Following:
     def _openings(self, crop: Crop, place: Place) -> Openings:
         if self._locator is None:
             return Openings(NAN, NAN)
-        five = apply(place.matrix, place.points[: len(FIVE_POINTS)]).astype(np.float32)
-        found = Detections(_BOX, np.ones(1, np.float32), five[None])
-        points, _ = self._locator.locate(crop.image(), found)
-        return openings(points[0], FACE_PX)
+        return seen_openings(crop, place, self._locator)
 
     def _placed(self, series: Series, place: Place) -> None:
         series.crop_times.append(self.times[-1])
-        series.corners.append(apply(invert(place.matrix), _SQUARE).astype(np.float32))
+        series.corners.append(apply(invert(place.matrix), SQUARE).astype(np.float32))
         series.sizes.append(place.pose.size)
 
     def measured(self, original: str) -> Measured:

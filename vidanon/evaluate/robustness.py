@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidanon.errors import UsageError
+from vidanon.evaluate.rechain import rechained
 from vidanon.geometry import Array, iou
 from vidanon.plan.store import Plan
 from vidanon.render.align import face_pose
@@ -154,11 +155,13 @@ def simulate_gaps(
                 by_frame[item.frame].append(item)
         return tracks, by_frame
 
+    whole = list(frames())
+
     rng = np.random.default_rng(seed)
-    tracks, full = settled(frames)
+    tracks, full = settled(lambda: whole)
     spans = _seen_spans(full)
     torn = tuple(gap for track in sorted(spans) for gap in _torn(track, spans[track], gaps, gap_frames, rng))
-    reduced_scan = list(_reduced(frames(), full, torn, drop, rng))
+    reduced_scan = _reduced(whole, full, torn, drop, rng)
     left, reduced = settled(lambda: reduced_scan)
 
     identity = {track.number: track.identity for track in left}
@@ -169,7 +172,7 @@ def simulate_gaps(
         outlines = [(o, _outline(o, settings.render.mask_margin)) for o in reduced.get(frame, ())]
         for item in full[frame]:
             parts = _covered(item, [p for _, p in outlines], settings.render.mask_margin, width, height)
-            if parts is None:
+            if parts is None or item.source == "hidden":
                 continue
             inside = spans[item.track][0] <= frame <= spans[item.track][1]
             (seen if inside else padded).append(FaceFrame(frame, item.track, *parts))
@@ -179,7 +182,7 @@ def simulate_gaps(
                     identities[item.track].add(identity[outlines[int(overlaps.argmax())][0].track])
     strong = Counter(o.track for items in full.values() for o in items if o.source == "detected")
     sure = [f for f in seen if strong[f.track] >= (spans[f.track][1] - spans[f.track][0] + 1) / 2]
-    detections = sum(len(frame.faces) for frame in frames())
+    detections = sum(len(frame.faces) for frame in whole)
     worst = sorted(seen, key=lambda f: (f.box, f.frame, f.track))
     return GapsReport(
         detections=detections,
@@ -207,11 +210,11 @@ def _share(parts: Sequence[float]) -> float:
 
 
 def _seen_spans(full: ByFrame) -> dict[int, tuple[int, int]]:
-    """First and last frame of every track in which it is more than padding."""
+    """First and last frame of every track in which the detector saw it."""
     spans: dict[int, tuple[int, int]] = {}
     for frame in sorted(full):
         for item in full[frame]:
-            if item.source != "padded":
+            if item.source in {"detected", "weak"}:
                 spans[item.track] = (spans.get(item.track, (frame, frame))[0], frame)
     return spans
 
@@ -227,13 +230,14 @@ def _torn(track: int, span: tuple[int, int], gaps: int, length: int, rng: np.ran
 
 
 def _reduced(
-    frames: Iterable[ScannedFrame], full: ByFrame, torn: Sequence[Gap], drop: float, rng: np.random.Generator
-) -> Iterator[ScannedFrame]:
-    """The scan without what was taken away."""
+    frames: Sequence[ScannedFrame], full: ByFrame, torn: Sequence[Gap], drop: float, rng: np.random.Generator
+) -> list[ScannedFrame]:
+    """The scan without what was taken away, and with the chains of flow that the scan would have made of the rest."""
     holes: dict[int, set[int]] = defaultdict(set)
     for gap in torn:
         for index in range(gap.first, gap.last + 1):
             holes[index].add(gap.track)
+    missing = []
     for frame in frames:
         gone = rng.random(len(frame.faces)) < drop
         here = full.get(frame.index, ())
@@ -242,7 +246,14 @@ def _reduced(
             for i, row in enumerate(overlaps):
                 best = int(row.argmax())
                 gone[i] |= row[best] >= SAME_FACE_IOU and here[best].track in holes[frame.index]
-        yield replace(frame, faces=tuple(f for f, lost in zip(frame.faces, gone, strict=True) if not lost))
+        missing.append(gone)
+    return [
+        replace(
+            frame,
+            faces=tuple(rechained(frames, missing, k, int(i)) for i in np.flatnonzero(~missing[k])),
+        )
+        for k, frame in enumerate(frames)
+    ]
 
 
 def _outline(item: Observation, margin: float) -> Array:

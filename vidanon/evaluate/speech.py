@@ -8,19 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidanon.types import FACE_POINT_INDEX, FloatArray
+from vidanon.evaluate.crops import FACE_PX, SQUARE, Crop, Place
+from vidanon.geometry import apply
+from vidanon.types import FACE_POINT_INDEX, FIVE_POINTS, Detections, FloatArray, ImageArray
 
 LEAST_FRAMES = 16
 """shorter series correlate by chance"""
 LEAST_MOTION = 0.008
 """standard deviation of an opening, in face sizes, below which nothing opens and a correlation would be of noise"""
 
+_BOX = np.array([[*SQUARE[0], *SQUARE[2]]], np.float32)
 _LIPS = ("lip_upper_inner", "lip_lower_inner")
 _LIDS = (("right_lid_upper", "right_lid_lower"), ("left_lid_upper", "left_lid_lower"))
+
+
+class Locator(Protocol):
+    """Finds keypoints, such as detect.landmarks.FaceLandmarker."""
+
+    def locate(self, image: ImageArray, found: Detections) -> tuple[FloatArray, FloatArray]:
+        """Points [N, 30, 2] px and confidences [N, 30]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,13 @@ def openings(points: FloatArray, size: float) -> Openings:
     """Of a face of `size` px with `points` [30, 2] px in the order of FACE_POINTS, NaN = unknown."""
     lids = [d for pair in _LIDS if np.isfinite(d := _distance(points, pair))]
     return Openings(_distance(points, _LIPS) / size, float(np.mean(lids)) / size if lids else float("nan"))
+
+
+def seen_openings(crop: Crop, place: Place, locator: Locator) -> Openings:
+    """What a locator sees in a face's crop, told only where the face is: whoever is in the crop is measured alike."""
+    five = apply(place.matrix, place.points[: len(FIVE_POINTS)]).astype(np.float32)
+    points, _ = locator.locate(crop.image(), Detections(_BOX, np.ones(1, np.float32), five[None]))
+    return openings(points[0], FACE_PX)
 
 
 def _distance(points: FloatArray, pair: Sequence[str]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
@@ -136,6 +137,12 @@ class Head(nn.Module):
         return y.flatten(2).transpose(1, 2)
 
 
+@torch.fx.wrap  # one step to a tracer, which cannot look at shapes
+def _require_fit(x: Tensor) -> None:
+    if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 32 or x.shape[3] % 32:
+        raise ValueError(f"DetectorNet wants [B, 3, H, W] with H and W multiples of 32, got {tuple(x.shape)}")
+
+
 class DetectorNet(nn.Module):
     """Backbone, neck, head. See the module's docstring for shapes."""
 
@@ -148,8 +155,7 @@ class DetectorNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] -> [B, A, 15] raw cells, finest stride first, row by row."""
-        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % 32 or x.shape[3] % 32:
-            raise ValueError(f"DetectorNet wants [B, 3, H, W] with H and W multiples of 32, got {tuple(x.shape)}")
+        _require_fit(x)
         return torch.cat([self.head(m) for m in self.neck(self.backbone(x))], dim=1)
 
     def fused(self) -> DetectorNet:

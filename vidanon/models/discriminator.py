@@ -1,8 +1,7 @@
-"""The discriminator: does this face fit its surroundings and its keypoints, could it be real, and who is it?
+"""The discriminator: does this face fit its surroundings and its keypoints, could it be real?
 
 Residual, with an RGB input at every resolution (so that it grows along with the generator), a minibatch standard
 deviation (Karras et al. 2017, https://arxiv.org/abs/1710.10196) against collapse, and keypoint maps at every scale.
-A second head reads the latent off the face, as InfoGAN's does (Chen et al. 2016, https://arxiv.org/abs/1606.03657).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from vidanon.models.generator import GeneratorConfig
 from vidanon.models.layers import Conv, Linear, PointMaps, act, down
+from vidanon.types import FACE_POINT_INDEX
 
 
 class Discriminator(nn.Module):
@@ -26,6 +26,7 @@ class Discriminator(nn.Module):
         c, p = config.channels, len(config.point_names)
         self.sizes = [self.BASE << i for i in range((config.resolution // self.BASE).bit_length())]
         keyed = [str(s) for s in self.sizes]
+        self.rows = [FACE_POINT_INDEX[name] for name in config.point_names]
         self.maps = PointMaps()
         self.from_rgb = nn.ModuleDict({k: Conv(4, c(int(k)), 1) for k in keyed})
         self.points = nn.ModuleDict({k: Conv(p, c(int(k)), 1, bias=False) for k in keyed})
@@ -35,7 +36,6 @@ class Discriminator(nn.Module):
         base = c(self.BASE)
         self.last = Conv(base + 1, base)
         self.head = nn.ModuleList([Linear(base * self.BASE**2, base), Linear(base, 1)])
-        self.code = nn.ModuleList([Linear(base * self.BASE**2, base), Linear(base, config.latent_dim)])
 
     def spread(self, x: Tensor) -> Tensor:
         """The mean standard deviation over groups of the batch, as one more channel."""
@@ -45,12 +45,13 @@ class Discriminator(nn.Module):
         deviation = (y.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # b // group
         return torch.cat([x, deviation.repeat(group)[:, None, None, None].expand(b, 1, h, w)], 1)
 
-    def forward(self, image: Tensor, hidden: Tensor, points: Tensor, fade: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Logits [B], and codes [B, L] that say which latent it may be, of crops that may be painted.
+    def forward(self, image: Tensor, hidden: Tensor, points: Tensor, fade: float = 1.0) -> Tensor:
+        """Logits [B] of crops that may be painted.
 
-        `image` [B, 3, S, S] in [-1, 1]; `hidden` [B, 1, S, S], 1 = the part in question.
+        `image` [B, 3, S, S] in [-1, 1]; `hidden` [B, 1, S, S], 1 = the part in question; `points` [B, 30, 2].
         """
         size = image.shape[-1]
+        points = points[:, self.rows]
         x = torch.cat([image, hidden], 1)
         h: Tensor | None = None
         for s in [s for s in reversed(self.sizes) if s <= size]:
@@ -65,5 +66,4 @@ class Discriminator(nn.Module):
         assert h is not None
         h = act(self.last(self.spread(h))).flatten(1)
         logit: Tensor = self.head[1](act(self.head[0](h)))
-        code: Tensor = self.code[1](act(self.code[0](h)))
-        return logit[:, 0].float(), code.float()
+        return logit[:, 0].float()

@@ -1,6 +1,8 @@
 """The generator: a conditional U-Net that paints a face it has never seen.
 
 After DeepPrivacy (Hukkelås et al. 2019, https://arxiv.org/abs/1909.04538) and StyleGAN2 (https://arxiv.org/abs/1912.04958).
+Who is painted is not left to the net to invent from noise: an appearance model (models/appearance.py) turns the latent
+into a person's features, laid out by the keypoints, and the net gives them skin, hair, light and a place.
 
 In: the aligned crop with the face removed, a map of what was removed, keypoints, and a latent.
 Out: the whole crop with a face. Every resolution has its own RGB input and output ("skips"), so that the net can
@@ -15,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vidanon.models.appearance import Appearance
 from vidanon.models.layers import Conv, Linear, PointMaps, StyledConv, act, down, up
+from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS
 
 POINT_NAMES = (
     "nose",
@@ -46,13 +50,15 @@ class GeneratorConfig:
     resolution: int = 128
     """px of the crop's side, a power of two from 8"""
     latent_dim: int = 128
-    """size of the latent"""
+    """size of the latent: axes of the appearance model"""
+    appearance_px: int = 96
+    """px of the appearance model's texture"""
     width: int = 2048
     """channels x px is held at this product ..."""
     max_channels: int = 256
     """... up to so many channels"""
     point_names: tuple[str, ...] = POINT_NAMES
-    """which of FACE_POINTS condition the face, in order"""
+    """which of FACE_POINTS have a map of their own, in order"""
 
     def channels(self, size: int) -> int:
         """Channels at a resolution of `size` px."""
@@ -81,10 +87,12 @@ class Generator(nn.Module):
         self.sizes = [
             self.BASE << i for i in range((config.resolution // self.BASE).bit_length())
         ]  # 4, 8 .. resolution
+        self.appearance = Appearance(latent, config.appearance_px)
+        self.rows = [FACE_POINT_INDEX[name] for name in config.point_names]
         self.maps = PointMaps()
         self.mapping = nn.ModuleList([Linear(latent + p, latent, rate=0.1), Linear(latent, latent, rate=0.1)])
         keyed = [str(s) for s in self.sizes]
-        self.from_rgb = nn.ModuleDict({k: Conv(4, c(int(k)), 1) for k in keyed})
+        self.from_rgb = nn.ModuleDict({k: Conv(8, c(int(k)), 1) for k in keyed})
         self.enc_points = nn.ModuleDict({k: Conv(p, c(int(k)), 1, bias=False) for k in keyed})
         self.enc = nn.ModuleDict({k: Conv(c(int(k)), c(int(k) // 2)) for k in keyed[1:]})
         self.bottom = Conv(c(self.BASE), c(self.BASE))
@@ -93,36 +101,49 @@ class Generator(nn.Module):
         self.dec_out = nn.ModuleDict({k: StyledConv(c(int(k)), c(int(k)), latent) for k in keyed})
         self.skip = nn.ModuleDict({k: Conv(c(int(k)), c(int(k)), 1) for k in keyed})
         self.to_rgb = nn.ModuleDict({k: Conv(c(int(k)), 3, 1) for k in keyed})
+        self.contrast = nn.Parameter(torch.tensor(0.3))
+        """of the appearance model's features in the picture, before the net has its say"""
 
-    def style(self, latent: Tensor, points: Tensor) -> Tensor:
-        """[B, L] of latent [B, L] and the pattern of known points."""
-        known = torch.isfinite(points).all(-1).to(latent.dtype)
-        z = latent * torch.rsqrt(latent.square().mean(1, keepdim=True) + 1e-8).clamp(max=1.0)
+    def style(self, code: Tensor, points: Tensor) -> Tensor:
+        """[B, L] of code [B, L] and the pattern of known points [B, P, 2]."""
+        known = torch.isfinite(points).all(-1).to(code.dtype)
+        z = code * torch.rsqrt(code.square().mean(1, keepdim=True) + 1e-8).clamp(max=1.0)
         w = torch.cat([z, known], 1)
         for layer in self.mapping:
             w = act(layer(w))
         return w
 
-    def forward(self, context: Tensor, hidden: Tensor, points: Tensor, latent: Tensor, fade: float = 1.0) -> Tensor:
+    def forward(self, context: Tensor, hidden: Tensor, points: Tensor, latent: Tensor) -> Tensor:
         """A crop with a face, [B, 3, S, S] in about [-1, 1].
 
-        context [B, 3, S, S] in [-1, 1], 0 where hidden; hidden [B, 1, S, S], 1 = removed; points [B, P, 2] in 0..1 of
-        the crop, NaN = unknown; latent [B, L], standard normal. S is any of the net's sizes from 8 up; `fade` in 0..1
-        weighs the finest level while the net grows. Raises ValueError on other shapes.
+        context [B, 3, S, S] in [-1, 1], 0 where hidden; hidden [B, 1, S, S], 1 = removed; points [B, 30, 2] in 0..1 of
+        the crop in the order of FACE_POINTS, NaN = unknown; latent [B, L], standard normal. S is any of the net's sizes
+        from 8 up. Raises ValueError on other shapes.
         """
-        size = context.shape[-1]
-        b = context.shape[0]
+        b, size = len(context), context.shape[-1]
         if size not in self.sizes[1:] or context.shape != (b, 3, size, size) or hidden.shape != (b, 1, size, size):
             raise ValueError(
                 f"context {tuple(context.shape)} and hidden {tuple(hidden.shape)} do not fit {self.sizes[1:]}"
             )
-        if points.shape != (b, len(self.config.point_names), 2) or latent.shape != (b, self.config.latent_dim):
+        if points.shape != (b, N_FACE_POINTS, 2) or latent.shape != (b, self.config.latent_dim):
             raise ValueError(f"points {tuple(points.shape)} or latent {tuple(latent.shape)} do not fit the config")
+        code = self.appearance.person(latent)
+        return self.paint(context, hidden, points, code, self.appearance(points, code, size))
+
+    def paint(
+        self, context: Tensor, hidden: Tensor, points: Tensor, code: Tensor, person: Tensor, *, fade: float = 1.0
+    ) -> Tensor:
+        """`forward` for a `code` [B, L] of the appearance model and what the model makes of it, `person` [B, 4, S, S].
+
+        `fade` in 0..1 weighs the finest level while the net grows.
+        """
+        size = context.shape[-1]
+        points = points[:, self.rows]
         sizes = [s for s in self.sizes if s <= size]
         maps = {s: self.maps(points, s) for s in sizes}
-        w = self.style(latent, points)
+        w = self.style(code, points)
 
-        x = torch.cat([context, hidden], 1)
+        x = torch.cat([context, hidden, person], 1)
         feature: Tensor | None = None
         kept: dict[int, Tensor] = {}
         for s in reversed(sizes):
@@ -145,4 +166,4 @@ class Generator(nn.Module):
             paint = self.to_rgb[k](h) * 0.25
             rgb = paint if rgb is None else up(rgb) + paint * (fade if s == size else 1.0)
         assert rgb is not None
-        return rgb
+        return rgb + self.contrast * person[:, :3]

@@ -30,7 +30,7 @@ from vidanon.plan.store import Plan
 from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.identity import person
 from vidanon.settings import Settings
-from vidanon.types import Observation, Track
+from vidanon.types import Observation, Source, Track
 
 _FALLBACK = "fallback"
 """of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
@@ -47,8 +47,14 @@ class _Person:
     seen: tuple[int, int]
     """the first and the last frame in which it is more than padded"""
 
-    def fade(self, frame: int) -> float:
-        """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there."""
+    def fade(self, frame: int, source: Source) -> float:
+        """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there.
+
+        1 where it is thought to be behind somebody: nobody gets a second face on their chest, and if it is there after
+        all, it is covered.
+        """
+        if source == "hidden":
+            return 1.0
         first, last = self.seen
         if first <= frame <= last:
             return 0.0
@@ -206,7 +212,8 @@ def _paint(
     jobs: list[FaceJob] = []
     owners: list[int] = []
     for i, (frame, observations) in enumerate(zip(batch, wanted, strict=True)):
-        for item in observations:
+        # What is behind somebody is painted first, so that it covers nobody's new face.
+        for item in sorted(observations, key=lambda item: item.source != "hidden"):
             region = renderer.region(item, frame.width, frame.height)
             if region is None:
                 continue  # a padded or extrapolated face that has left the picture: there is nothing to cover
@@ -214,7 +221,7 @@ def _paint(
             rgb = read_region(frame, region)
             who = people[item.track]
             size = (frame.width, frame.height)
-            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, who.fade(item.frame)))
+            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, who.fade(item.frame, item.source)))
             owners.append(i)
     results: list[list[RenderedFace]] = [[] for _ in batch]
     for i, face in zip(owners, renderer.render(jobs), strict=True):

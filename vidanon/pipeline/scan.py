@@ -7,14 +7,14 @@ few before it, so the rest comes out as if nothing had happened.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from vidanon.detect.base import Detector, no_numbers
+from vidanon.detect.base import Detector, exact
 from vidanon.detect.factory import build_detector
 from vidanon.detect.landmarks import FaceLandmarker
 from vidanon.errors import PlanError, VidanonError
@@ -27,10 +27,19 @@ from vidanon.pipeline.reports import ScanReport
 from vidanon.pipeline.stages import Ahead, grouped
 from vidanon.plan.store import Plan
 from vidanon.settings import Settings
+from vidanon.track.carry import MEMORY, Carrier
 from vidanon.track.flow import FlowMeter, Motion
 from vidanon.track.settle import settle_all
 from vidanon.track.shots import FLASH, ChangeMeter
-from vidanon.types import Detections, FloatArray, ScannedFace, ScannedFrame, VideoInfo
+from vidanon.types import (
+    FIVE_POINTS,
+    N_FACE_POINTS,
+    Detections,
+    FloatArray,
+    ScannedFace,
+    ScannedFrame,
+    VideoInfo,
+)
 
 FLOW_SIDE = 480
 """px of the longer side of the pictures that motion is measured on"""
@@ -151,13 +160,15 @@ def _scan_frames(plan: Plan, info: VideoInfo, *, settings: Settings, device: str
         listen(Note(source, f"the scan goes on at frame {done}"))
     meter = Meter("scan", source, info, listen, done=done)
     # the last frame's flow needs the frame after it, so each frame is written when the next one has been seen;
-    # a resumed scan looks again at the few frames before the first it lacks that say what has changed
-    start = max(0, done - FLASH - 2)
+    # a resumed scan looks again at the frames before the first it lacks that say what has changed and what is carried
+    start = max(0, done - max(FLASH + 2, MEMORY))
+    carrier = Carrier(settings.detect.weak_threshold)
+    known = {frame.index: frame for frame in plan.scanned(start)} if done else {}
     with (
         Reader(source, start=start, stream=info.stream, framerate=settings.output.framerate) as reader,
         Ahead(reader, depth=ahead) as decoded,
     ):
-        frames = _scanned(grouped(decoded, ahead), detector, landmarker)
+        frames = _scanned(grouped(decoded, ahead), detector, landmarker, carrier, known)
         waiting: list[ScannedFrame] = []
         last_commit = time.monotonic()
         try:
@@ -169,11 +180,14 @@ def _scan_frames(plan: Plan, info: VideoInfo, *, settings: Settings, device: str
                 if time.monotonic() - last_commit > COMMIT_SECONDS:
                     plan.append(waiting)
                     waiting.clear()
+                    plan.carry(carrier.take())
                     last_commit = time.monotonic()
         except BaseException:
             _keep(plan, waiting)
             raise
         plan.append(waiting)
+        carrier.finish()
+        plan.carry(carrier.take())
         decoder = f"{reader.report.decoder}, {reader.report.threads} threads"
     plan.finish_scan()
     meter.finish()
@@ -205,21 +219,38 @@ class _Seen:
             ScannedFace(self.found.boxes[i], float(self.found.scores[i]), self.points[i], self.confidence[i], flow)
             for i, flow in enumerate(motion.faces)
         )
-        return ScannedFrame(self.frame.index, self.frame.pts, faces, self.change, self.change_skip, motion.camera)
+        return ScannedFrame(
+            self.frame.index, self.frame.pts, faces, self.change, self.change_skip, motion.camera, motion.turn
+        )
 
 
-def _scanned(batches: Iterator[list[Frame]], detector: Detector, landmarker: FaceLandmarker) -> Iterator[ScannedFrame]:
-    """Frames as the plan has them, each given out once the next one has told its flow."""
+def _scanned(
+    batches: Iterator[list[Frame]],
+    detector: Detector,
+    landmarker: FaceLandmarker,
+    carrier: Carrier,
+    known: Mapping[int, ScannedFrame],
+) -> Iterator[ScannedFrame]:
+    """Frames as the plan has them, each given out once the next one has told its flow.
+
+    What is `known` of a frame, by index, is not looked for again.
+    """
     flow = FlowMeter(FLOW_SIDE)
     changes = ChangeMeter()
     seen: _Seen | None = None
     for frames in batches:
         pictures = [frame.rgb() for frame in frames]
-        for frame, picture, raw in zip(frames, pictures, detector.detect(pictures), strict=True):
-            found = _exact(raw)
-            points, confidence = landmarker.locate(picture, found)
+        new = [picture for frame, picture in zip(frames, pictures, strict=True) if frame.index not in known]
+        fresh = iter(detector.detect(new)) if new else iter(())
+        for frame, picture in zip(frames, pictures, strict=True):
+            if frame.index in known:
+                found, points, confidence = _remembered(known[frame.index].faces)
+            else:
+                found = exact(next(fresh))
+                points, confidence = landmarker.locate(picture, found)
             change, skip = changes.step(picture)
             motion = flow.step(picture, seen.found.boxes if seen else NO_BOXES)
+            carrier.step(frame.index, picture, found.boxes, found.scores, motion.faces)
             if seen is not None:
                 yield seen.scanned(motion)
             seen = _Seen(frame, found, points, confidence, change, skip)
@@ -227,15 +258,17 @@ def _scanned(batches: Iterator[list[Frame]], detector: Detector, landmarker: Fac
         yield seen.scanned(Motion(((0.0, 0.0),) * len(seen.found), (0.0, 0.0)))
 
 
-def _exact(found: Detections) -> Detections:
-    """Coordinates on a grid of 1/64 px, so that the last bits of a network's sum do not reach the plan.
-
-    Raises DeviceError if a box or score is no number.
-    """
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-        raise no_numbers("the detector")
-    boxes, keypoints = (np.asarray(np.round(a * 64) / 64, np.float32) for a in (found.boxes, found.keypoints))
-    return Detections(boxes, np.asarray(np.round(found.scores, 4), np.float32), keypoints)
+def _remembered(faces: Sequence[ScannedFace]) -> tuple[Detections, FloatArray, FloatArray]:
+    """Detections, points and confidences of a frame that was scanned before."""
+    if not faces:
+        return Detections.empty(), np.zeros((0, N_FACE_POINTS, 2), np.float32), np.zeros((0, N_FACE_POINTS), np.float32)
+    points = np.stack([face.points for face in faces])
+    found = Detections(
+        np.stack([face.box for face in faces]),
+        np.array([face.score for face in faces], np.float32),
+        points[:, : len(FIVE_POINTS)],
+    )
+    return found, points, np.stack([face.confidence for face in faces])
 
 
 def _settle(source: Path, plan: Plan, *, settings: Settings, listen: Listener) -> None:

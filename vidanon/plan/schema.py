@@ -1,12 +1,15 @@
-"""The plan file, version 1: tables, and how a face becomes a row.
+"""The plan file, version 3: tables, and how a face becomes a row.
 
 A plan is one SQLite 3 file (application_id `VANP`, user_version = schema version), readable with any SQLite tool:
 
     plan          one row: source_name, fingerprint, width, height, time_base_num, time_base_den,
                   settings (JSON), state (scanning, scanned, settled), frames (scanned so far)
-    frames        idx (0-based), pts, change, change_skip, camera_x, camera_y (px to the next frame)
+    frames        idx (0-based), pts, change, change_skip, camera_x, camera_y (px to the next frame),
+                  turn_x, turn_y (zoom and roll of the background to the next frame)
     faces         what the scan saw, best first within a frame: frame, x0, y0, x1, y1, score,
                   flow_x, flow_y (px to the next frame), points (blob: 30 x (x, y), then 30 confidences)
+    carried       where optical flow takes a face that the detector misses: frame, place (of the face in its frame, 0
+                  the best), ahead, behind (blobs: boxes x0, y0, x1, y1 in the frames after, and before)
     tracks        number, first, last, identity, action (anonymize, keep)
     observations  what will be painted: track, frame, x0, y0, x1, y1, score,
                   source (index into SOURCES), points (blob: 30 x (x, y))
@@ -29,7 +32,7 @@ import numpy as np
 
 from vidanon.types import N_FACE_POINTS, SOURCES, FloatArray, Observation, ScannedFace
 
-PLAN_SCHEMA = 2
+PLAN_SCHEMA = 3
 PLAN_SUFFIX = ".vidanon"
 """of the plan beside an output, after the output's own name"""
 KEY_SUFFIX = ".key"
@@ -46,11 +49,14 @@ CREATE TABLE plan (
     frames INTEGER NOT NULL);
 CREATE TABLE frames (
     idx INTEGER PRIMARY KEY, pts INTEGER NOT NULL, change REAL NOT NULL, change_skip REAL NOT NULL,
-    camera_x REAL NOT NULL, camera_y REAL NOT NULL);
+    camera_x REAL NOT NULL, camera_y REAL NOT NULL, turn_x REAL NOT NULL, turn_y REAL NOT NULL);
 CREATE TABLE faces (
     id INTEGER PRIMARY KEY, frame INTEGER NOT NULL, x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL,
     y1 REAL NOT NULL, score REAL NOT NULL, flow_x REAL NOT NULL, flow_y REAL NOT NULL, points BLOB NOT NULL);
 CREATE INDEX faces_by_frame ON faces (frame);
+CREATE TABLE carried (
+    frame INTEGER NOT NULL, place INTEGER NOT NULL, ahead BLOB NOT NULL, behind BLOB NOT NULL,
+    PRIMARY KEY (frame, place)) WITHOUT ROWID;
 CREATE TABLE tracks (
     number INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, identity TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN ('anonymize', 'keep')));
@@ -109,6 +115,8 @@ INSERT_FACE = (
 SELECT_FACES = (
     "SELECT frame, x0, y0, x1, y1, score, flow_x, flow_y, points FROM faces WHERE frame >= ? ORDER BY frame, id"
 )
+INSERT_CARRIED = "INSERT OR REPLACE INTO carried VALUES (?, ?, ?, ?)"
+SELECT_CARRIED = "SELECT frame, place, ahead, behind FROM carried WHERE frame >= ? ORDER BY frame, place"
 INSERT_OBSERVATION = (
     "INSERT INTO observations (track, frame, x0, y0, x1, y1, score, source, points) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -151,6 +159,19 @@ def face_row(frame: int, face: ScannedFace) -> tuple[Any, ...]:
     finite("score and flow", frame, score, *flow)
     blob = face.points.astype(_FLOATS).tobytes() + face.confidence.astype(_FLOATS).tobytes()
     return (frame, *_box(face.box, "a face's box", frame), score, *flow, blob)
+
+
+def carried_row(frame: int, place: int, ahead: FloatArray, behind: FloatArray) -> tuple[Any, ...]:
+    """A row of `carried`: boxes [K, 4] and [M, 4]. Raises ValueError as `face_row`."""
+    for boxes in (ahead, behind):
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+            raise ValueError(f"the boxes carried from frame {frame} must be finite [K, 4], got {boxes.shape}")
+    return (frame, place, ahead.astype(_FLOATS).tobytes(), behind.astype(_FLOATS).tobytes())
+
+
+def boxes_of(blob: bytes) -> FloatArray:
+    """The boxes [K, 4] of a blob of `carried`. Raises ValueError if it is not one."""
+    return np.frombuffer(blob, _FLOATS).astype(np.float32).reshape(-1, 4)
 
 
 def face_of(row: tuple[Any, ...]) -> ScannedFace:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ from vidanon.plan.check import missing
 from vidanon.plan.database import RESCAN, connect, is_cut_short, own_errors, plan_error
 from vidanon.plan.edits import anchor_of, person_name, replay
 from vidanon.plan.schema import PLAN_SCHEMA, Edit, Header, State
-from vidanon.types import SOURCES, Action, Observation, ScannedFrame, Track
+from vidanon.types import SOURCES, Action, Carried, Observation, ScannedFace, ScannedFrame, Track
 
 
 class Plan:
@@ -128,15 +129,30 @@ class Plan:
                     f"{self.path}: frame {frame.index} does not continue the scan, frame {expected} is next",
                     hint="resume at the frame the header names",
                 )
-            schema.finite("change and camera", frame.index, frame.change, frame.change_skip, *frame.camera)
+            schema.finite("change and camera", frame.index, frame.change, frame.change_skip, *frame.camera, *frame.turn)
         rows = [schema.face_row(frame.index, face) for frame in frames for face in frame.faces]
+        carried = [
+            schema.carried_row(frame.index, place, face.ahead, face.behind)
+            for frame in frames
+            for place, face in enumerate(frame.faces)
+            if len(face.ahead) or len(face.behind)
+        ]
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)",
-                ((f.index, f.pts, f.change, f.change_skip, *map(float, f.camera)) for f in frames),
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                ((f.index, f.pts, f.change, f.change_skip, *map(float, (*f.camera, *f.turn))) for f in frames),
             )
             self._db.executemany(schema.INSERT_FACE, rows)
+            self._db.executemany(schema.INSERT_CARRIED, carried)
             self._db.execute("UPDATE plan SET frames = frames + ?", (len(frames),))
+
+    def carry(self, carried: Sequence[Carried]) -> None:
+        """Writes down where faces are carried, of frames added before or not. Raises PlanError as `append`."""
+        if self._header.state != "scanning":
+            raise PlanError(f"{self.path}: the scan is complete, nothing can be added", hint=RESCAN)
+        rows = [schema.carried_row(c.frame, c.place, c.ahead, c.behind) for c in carried]
+        with self._transaction():
+            self._db.executemany(schema.INSERT_CARRIED, rows)
 
     def finish_scan(self) -> None:
         """Says that the clip has no more frames. Raises PlanError if that has been said before."""
@@ -147,15 +163,21 @@ class Plan:
 
     def scanned(self, start: int = 0) -> Iterator[ScannedFrame]:
         """What the scan wrote, from frame `start` on, streamed in order."""
-        faces = self._query(schema.SELECT_FACES, start)
-        face = next(faces, None)
-        for index, pts, change, skip, x, y in self._query("SELECT * FROM frames WHERE idx >= ? ORDER BY idx", start):
-            found = []
+        faces, carried = self._query(schema.SELECT_FACES, start), self._query(schema.SELECT_CARRIED, start)
+        face, also = next(faces, None), next(carried, None)
+        for index, pts, change, skip, x, y, zoom, roll in self._query(
+            "SELECT * FROM frames WHERE idx >= ? ORDER BY idx", start
+        ):
+            found: list[ScannedFace] = []
             while face is not None and face[0] == index:
                 with own_errors(self.path):
-                    found.append(schema.face_of(face))
+                    one = schema.face_of(face)
+                    if also is not None and tuple(also[:2]) == (index, len(found)):
+                        one = replace(one, ahead=schema.boxes_of(also[2]), behind=schema.boxes_of(also[3]))
+                        also = next(carried, None)
+                found.append(one)
                 face = next(faces, None)
-            yield ScannedFrame(index, pts, tuple(found), change, skip, (x, y))
+            yield ScannedFrame(index, pts, tuple(found), change, skip, (x, y), (zoom, roll))
 
     def frame_times(self) -> Generator[tuple[int, int]]:
         """(index, pts) of every scanned frame, in order."""
@@ -236,9 +258,10 @@ class Plan:
                     yield index, pts, []
 
     def seen_spans(self) -> dict[int, tuple[int, int]]:
-        """First and last frame of every track in which it is more than padded."""
-        sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source != ? GROUP BY track"
-        return {track: (first, last) for track, first, last in self._query(sql, SOURCES.index("padded"))}
+        """First and last frame of every track in which the detector saw it, or between which it did."""
+        sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source IN (?, ?, ?) GROUP BY track"
+        seen = [SOURCES.index(source) for source in ("detected", "weak", "edited")]
+        return {track: (first, last) for track, first, last in self._query(sql, *seen)}
 
     def set_action(self, track: int, action: Action) -> None:
         """Decides what the renderer does with a track. Raises PlanError if there is no such track."""

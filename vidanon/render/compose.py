@@ -21,7 +21,7 @@ from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place
 from vidanon.render.cover import colour_around, cover
-from vidanon.render.identity import latent, seed
+from vidanon.render.identity import SHAPE_TRAITS, latent, own_shape, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.reuse import Reuse
 from vidanon.settings import RenderSettings
@@ -201,12 +201,13 @@ class FaceRenderer:
         from vidanon.render.generate import PaintRequest
 
         assert self._painter is not None
-        side = self._painter.resolution
+        s, side = self.settings, self._painter.resolution
         matrix = crop_matrix(p.pose, side)
         colour, weight = warp(p.rgb, matrix, side, valid=~p.mask.hidden, origin=(p.region.x0, p.region.y0))
         visible = weight >= HALF_SEEN
         points = (apply(matrix, p.job.observation.points) / side).astype(np.float32)
         z = self._latent(p.job.identity, self._painter.latent_dim)
+        points = own_shape(points, self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS), amount=s.shape_change)
         return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
 
     def _finish(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Patch | None:

@@ -17,7 +17,7 @@ from vidanon.errors import WeightsError
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
-from vidanon.types import FACE_POINT_INDEX, FloatArray
+from vidanon.types import N_FACE_POINTS, FloatArray
 
 FIXED_BATCH = 8
 """Faces in one call on a GPU, where kernels are chosen by shape; fewer are padded with blanks.
@@ -50,7 +50,6 @@ class FacePainter:
         config = generator.config
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
-        self._rows = [FACE_POINT_INDEX[name] for name in config.point_names]  # type: ignore[union-attr]
         self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
 
     @classmethod
@@ -86,8 +85,8 @@ class FacePainter:
         hidden = np.stack([r.hidden for r in group] + [np.ones((side, side), np.bool_)] * blanks)[:, None]
         context = np.stack([r.context for r in group] + [np.zeros((side, side, 3), np.float32)] * blanks)
         context = np.where(hidden, np.float32(0), context.transpose(0, 3, 1, 2) * 2 - 1)
-        unknown = np.full((len(self._rows), 2), np.nan, np.float32)
-        points = np.stack([r.points[self._rows] for r in group] + [unknown] * blanks)
+        unknown = np.full((N_FACE_POINTS, 2), np.nan, np.float32)
+        points = np.stack([r.points for r in group] + [unknown] * blanks)
         latents = np.stack([r.latent for r in group] + [np.zeros(self.latent_dim, np.float32)] * blanks)
         flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         with torch.inference_mode(), flags:

@@ -5,7 +5,9 @@ same convex outline, so that training and rendering hide the same thing. Nothing
 
 The outline is the convex hull of two superellipses (exponent 4), one along the picture's axes and one along the
 face's, which each hold the box's own ellipse plus the margin, and of the known facial points, the brows raised to
-the hairline, grown by the margin. The whole box lies inside at every roll and with every margin.
+the hairline, grown by the margin. The whole box lies inside at every roll and with every margin. Where (nearly) all
+facial points are known they say themselves where the face ends: then two ellipses do, and the box's empty corners
+(hair, background, collar) stay as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ HAIRLINE = 0.28
 _CORNER = 2**0.25 * 1.01
 """Half-axis over half-side of the exponent-4 superellipse that just holds a rectangle, and 1 % for the polygon."""
 
+ENOUGH_POINTS = 24
+"""Known facial points, hairline included, out of 30 from which on they are trusted with the box's corners."""
+
 _CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
 _ANGLE = 2 * np.pi * np.arange(256) / 256
 _UNIT = np.stack([f(_ANGLE) for f in (np.cos, np.sin)], axis=1)
@@ -38,6 +43,8 @@ _SUPERELLIPSE = np.sign(_UNIT) * np.sqrt(np.abs(_UNIT))
 _FACIAL = np.array([i for i, n in enumerate(FACE_POINTS) if not n.endswith(("_ear", "_shoulder"))])
 _BROWS = np.array([FACE_POINT_INDEX[n] for n in FACE_POINTS if "_brow_" in n])
 _SUBPIXEL_BITS = 8
+LARGEST_PX = 64_000_000
+"""px of a face that is still drawn whole, whatever part of it is in the window: twice those of an 8K picture"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +66,15 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     """
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
-    parts = [_SUPERELLIPSE * _half_axes(pose.box_w, pose.box_h, margin) @ turn]
-    if abs(pose.roll) > 1e-9:
-        along = math.hypot(pose.box_w * c, pose.box_h * s), math.hypot(pose.box_w * s, pose.box_h * c)
-        parts.append(_SUPERELLIPSE * _half_axes(*along, margin))
     p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
     facial = np.concatenate([p[_FACIAL], p[_BROWS] - (0, HAIRLINE)])
     with np.errstate(invalid="ignore"):
         facial = facial[np.hypot(facial[:, 0], facial[:, 1]) <= 1.2]  # drops unknown points and strays
+    sure = len(facial) >= ENOUGH_POINTS
+    parts = [_around(pose.box_w, pose.box_h, margin, sure=sure) @ turn]
+    if abs(pose.roll) > 1e-9:
+        along = math.hypot(pose.box_w * c, pose.box_h * s), math.hypot(pose.box_w * s, pose.box_h * c)
+        parts.append(_around(*along, margin, sure=sure))
     if len(facial):
         grown = (facial[:, None] + margin * np.stack([_CIRCLE.real, _CIRCLE.imag], 1)).reshape(-1, 2)
         parts.append(np.clip(grown, -POINT_LIMIT, POINT_LIMIT))
@@ -74,8 +82,10 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     return np.asarray(hull, np.float64).reshape(-1, 2)
 
 
-def _half_axes(width: float, height: float, margin: float) -> tuple[float, float]:
-    return max(width / 2 + margin, _CORNER * width / 2), max(height / 2 + margin, _CORNER * height / 2)
+def _around(width: float, height: float, margin: float, *, sure: bool) -> Array:
+    """The box's ellipse and the margin; unless the points are `sure`, the whole box."""
+    half = np.array([width / 2, height / 2])
+    return _UNIT * (half + margin) if sure else _SUPERELLIPSE * np.maximum(half + margin, _CORNER * half)
 
 
 def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float) -> FloatArray:
@@ -84,7 +94,7 @@ def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float
     What the renderer hides is GUARD_PX of the source more: with a face of n px that is `margin + GUARD_PX / n`.
     """
     outline = (unit_outline(pose, points, margin=margin) / CROP_SCALE + 0.5) * crop_px
-    return _fill(outline, crop_px, crop_px).astype(np.float32)
+    return _fill(_fixed(outline), crop_px, crop_px).astype(np.float32)
 
 
 def outline_px(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
@@ -96,15 +106,33 @@ def outline_px(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
 
 
 def core_mask(outline: Array, region: Region) -> NDArray[np.bool_]:
-    """Pixels [h, w] of a window that an outline [N, 2] in picture px touches."""
-    return _fill(outline - (region.x0, region.y0), region.width, region.height).astype(np.bool_)
+    """Pixels [h, w] of a window that an outline [N, 2] in picture px touches, the same in every window."""
+    fixed = _fixed(outline)
+    low, high = (fixed.min(axis=0) >> _SUBPIXEL_BITS) - 1, (fixed.max(axis=0) >> _SUBPIXEL_BITS) + 2
+    # drawn whole: OpenCV clips a polygon's edges at its canvas, and rounds the ends anew
+    reach = Region(*(int(v) for v in low), *(int(v) for v in high))
+    core = np.zeros((region.height, region.width), np.bool_)
+    x0, y0 = max(region.x0, reach.x0), max(region.y0, reach.y0)
+    part = Region(x0, y0, min(region.x1, reach.x1), min(region.y1, reach.y1))
+    if part.width <= 0 or part.height <= 0:
+        return core
+    if reach.width * reach.height > LARGEST_PX:
+        origin = (region.x0 << _SUBPIXEL_BITS, region.y0 << _SUBPIXEL_BITS)
+        return _fill(fixed - origin, region.width, region.height) > 0
+    drawn = _fill(fixed - (reach.x0 << _SUBPIXEL_BITS, reach.y0 << _SUBPIXEL_BITS), reach.width, reach.height)
+    core[slices(part, region)] = drawn[slices(part, reach)] > 0
+    return core
 
 
-def _fill(outline: Array, width: int, height: int) -> NDArray[np.uint8]:
-    """1 inside a convex outline and on the pixels its edge runs through; pixel centres at half-integers."""
+def _fixed(outline: Array) -> NDArray[np.int64]:
+    """An outline in fixed-point numbers, pixel centres at whole ones."""
+    return np.asarray(np.round((outline - 0.5) * (1 << _SUBPIXEL_BITS)), np.int64)
+
+
+def _fill(fixed: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint8]:
+    """1 inside a convex outline and on the pixels its edge runs through."""
     canvas = np.zeros((height, width), np.uint8)
-    fixed = np.round((outline - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillConvexPoly(canvas, fixed, 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    cv2.fillConvexPoly(canvas, fixed.astype(np.int32), 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
     return canvas
 
 

@@ -16,6 +16,14 @@ from vidanon.types import FloatArray, ImageArray
 
 INNER = 0.6
 """part of a box's side whose flow counts: its rim shows the background"""
+EVERY = 8
+"""of how many rows and columns one is asked how the camera moves"""
+LEAST_POINTS = 40
+"""points that must lie outside the faces for that"""
+AGREED = 0.4
+"""share of them that must agree on one motion"""
+TURN_PX = 0.15
+"""px of the small picture that a zoom or a roll must shift the corners of its middle half, or it is noise"""
 MIN_SIDE = 16
 """px below which a picture is too small for DIS, and nothing is said to move"""
 
@@ -27,7 +35,9 @@ class Motion:
     faces: tuple[tuple[float, float], ...]
     """(dx, dy) of each box given, from the earlier picture to the later"""
     camera: tuple[float, float]
-    """(dx, dy) of the picture as a whole: the median over all of it but the boxes"""
+    """(dx, dy) of the background: of the picture's corner (0, 0)"""
+    turn: tuple[float, float] = (1.0, 0.0)
+    """zoom and roll of the background about that corner: zoom * cos, zoom * sin of the roll (x towards y)"""
 
 
 class FlowMeter:
@@ -73,12 +83,37 @@ def _motion(flow: FloatArray, boxes: NDArray[np.float64], per_px: NDArray[np.flo
     if outside.mean() < 0.1:
         # Faces fill the picture: their own motion is all there is to see.
         outside[:] = True
-    # Every fourth row and column is plenty for a median over the picture and four times four as fast.
+    # Every fourth row and column is plenty for the whole picture and four times four as fast.
     sparse = outside[::4, ::4]
-    camera = np.median(flow[::4, ::4][sparse], axis=0) if sparse.any() else np.zeros(2)
-    faces = [np.median(flow[w].reshape(-1, 2), axis=0) if flow[w].size else camera for w in windows]
+    still = np.median(flow[::4, ::4][sparse], axis=0) if sparse.any() else np.zeros(2)
+    faces = [np.median(flow[w].reshape(-1, 2), axis=0) if flow[w].size else still for w in windows]
+    camera, turn = _camera(flow, outside, np.asarray(still, np.float64))
+    # The flow's picture may be shrunk a little differently in x and y; a turn of it is one of the source all the same.
     x, y = (float(v) for v in camera * per_px)
-    return Motion(tuple((float(f[0] * per_px[0]), float(f[1] * per_px[1])) for f in faces), (x, y))
+    moved = tuple((float(f[0] * per_px[0]), float(f[1] * per_px[1])) for f in faces)
+    return Motion(moved, (x, y), turn)
+
+
+def _camera(
+    flow: FloatArray, outside: NDArray[np.bool_], still: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """How the background moves: `still`, the median, unless most of it zooms or rolls by more than noise would."""
+    y, x = np.mgrid[EVERY // 2 : flow.shape[0] : EVERY, EVERY // 2 : flow.shape[1] : EVERY]
+    y, x = y[outside[y, x]], x[outside[y, x]]
+    if len(x) < LEAST_POINTS:
+        return still, (1.0, 0.0)
+    # A pixel's centre lies half a px from its corner.
+    points = np.stack([x, y], axis=1) + np.float32(0.5)
+    there = points + flow[y, x]
+    cv2.setRNGSeed(0)
+    matrix, inliers = cv2.estimateAffinePartial2D(points, there, method=cv2.RANSAC, ransacReprojThreshold=0.7)
+    if matrix is None or inliers.mean() < AGREED:
+        return still, (1.0, 0.0)
+    a, b = float(matrix[0, 0]), float(matrix[1, 0])
+    # What the corners of the picture's middle half gain on its centre.
+    if np.hypot(a - 1, b) * np.hypot(*flow.shape[:2]) / 4 < TURN_PX:
+        return still, (1.0, 0.0)
+    return np.asarray(matrix[:, 2], np.float64), (a, b)
 
 
 def _window(box: NDArray[np.float64], part: float, width: int, height: int) -> tuple[slice, slice]:

@@ -47,8 +47,9 @@ def _cost(ended: LiveTrack, begun: LiveTrack, longest: float) -> float:
     gap = begun.opening[0][0] - ended.seconds
     if ended is begun or not 0 < gap <= longest or begun.points[0].frame <= ended.frame:
         return IMPOSSIBLE
-    start, stop = ended.box[:2] - ended.camera, np.array(begun.opening[0][1:])
-    sizes = sizes_of(np.stack([ended.box, begun.opening_box]))
+    last = ended.in_world()
+    start, stop = last[:2], np.array(begun.opening[0][1:])
+    sizes = sizes_of(np.stack([last, begun.opening_box]))
     growth = abs(float(np.log(sizes[0] / sizes[1])))
     coasting = coasted(gap)
     before, after = ended.velocity, begun.opening_velocity()

@@ -11,8 +11,8 @@ What is guaranteed: every strong detection ends in exactly one track, or is part
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -20,10 +20,12 @@ from scipy.optimize import linear_sum_assignment
 
 from vidanon.geometry import iou
 from vidanon.settings import DetectSettings, TrackSettings
+from vidanon.track.company import Company
 from vidanon.track.join import successor
-from vidanon.track.live import IMPOSSIBLE, Array, LiveTrack, RawPoint, fit
-from vidanon.track.parts import missed_whole, parts
+from vidanon.track.live import IMPOSSIBLE, Array, LiveTrack, Pan, RawPoint, fit
+from vidanon.track.parts import missed_whole, parts, twins
 from vidanon.track.shots import mark_cuts
+from vidanon.track.view import View, drift
 from vidanon.types import ScannedFace, ScannedFrame
 
 UNMATCHED = 1.2
@@ -66,6 +68,8 @@ class RawTrack:
     """whether the track begins here"""
     ends: bool
     """whether the track ends here"""
+    others: Mapping[int, Array] = field(default_factory=dict)
+    """boxes [N, 4] of other tracks in frames in which this one was not seen, by frame"""
 
 
 def link(
@@ -97,9 +101,11 @@ class _Linker:
         self.threshold = detect.threshold
         self.live: list[LiveTrack] = []
         self.weak: deque[tuple[int, float, int, list[ScannedFace]]] = deque()
-        self.camera = np.zeros(2)
-        self.pan: Array = np.zeros(2)
+        self.company = Company()
+        self.camera = View()
+        self.pan: Pan = ((0.0, 0.0), (1.0, 0.0))
         self.interval = 0.0
+        self.twins: dict[int, set[int]] = {}
         self.shot_start = 0
         self.frames = 0
         self.tracks = 0
@@ -114,26 +120,38 @@ class _Linker:
         self.frames = frame.index + 1
         flow_trusted = trusted(frame, self.settings.cut_threshold)
         if flow_trusted:
-            self.camera = self.camera + self.pan
+            self.camera = self.camera.after(*self.pan)
             for track in self.live:
                 if track.frame == frame.index - 1 and self.interval > 0:
-                    track.flowed((np.array(track.points[-1].face.flow) - self.pan) / self.interval)
-        self.pan, self.interval = np.array(frame.camera), interval
+                    own = np.array(track.points[-1].face.flow) - drift(track.box[:2], *self.pan)
+                    track.flowed(self.camera.unseen(own) / self.interval)
+        self.pan, self.interval = (frame.camera, frame.turn), interval
         part = parts(frame.faces, self.settings.drop_parts)
+        self.twins = twins(frame.faces)
         strong = [f for f, p in zip(frame.faces, part, strict=True) if f.score >= self.threshold and not p]
         weak = [f for f, p in zip(frame.faces, part, strict=True) if f.score < self.threshold or p]
         yield from self.retire(now)
         left, weak = self.associate(frame, now, strong, weak, flow_trusted=flow_trusted)
         for face in left:
+            if self.told(face, frame.index):
+                continue
             missed = [t for t in self.live if t.frame < frame.index]
             if missed_whole(face, missed, seconds=now, camera=self.camera, settings=self.settings):
                 weak.append(face)
             else:
                 self.begin(frame, now, face)
+        weak = [face for face in weak if not self.told(face, frame.index)]
         self.weak.append((frame.index, now, frame.pts, weak))
         while self.weak[0][1] < now - self.settings.max_gap_seconds:
             self.weak.popleft()
+        oldest = min((t.points[0].pts * self.time_base for t in self.live), default=now)
+        self.company.note(frame.index, now, self.live, since=oldest - self.settings.pad_seconds - WEAK_SECONDS)
         yield from self.pieces(now)
+
+    def told(self, face: ScannedFace, frame: int) -> bool:
+        """Whether a track has a detection of this frame already that is of the same face."""
+        same = self.twins.get(id(face), ())
+        return any(id(t.points[-1].face) in same for t in self.live if t.frame == frame)
 
     def finish(self) -> Iterator[RawTrack]:
         """Yields what is still alive at the clip's end."""
@@ -150,7 +168,8 @@ class _Linker:
     ) -> tuple[list[ScannedFace], list[ScannedFace]]:
         """Continues tracks; returns the strong and the weak detections no track wanted."""
         tracks = [t for t in self.live if self.awaited(t, frame.index, now)]
-        for faces, source in ((strong, "detected"), (weak, "weak")):
+        for found, source in ((strong, "detected"), (weak, "weak")):
+            faces = [f for f in found if not self.told(f, frame.index)]
             if not tracks or not faces:
                 continue
             how = fit(
@@ -169,7 +188,7 @@ class _Linker:
                 fresh = np.array([t.frame == frame.index - 1 or now - t.seconds <= WEAK_SECONDS for t in tracks])
                 good = (how.overlap >= max(WEAK_IOU, self.settings.min_iou)) & fresh[:, None]
                 cost = np.where(good, cost, IMPOSSIBLE)
-            pairs = _assign(cost)
+            pairs = self.one_each(_assign(cost), tracks, faces)
             for i, k in pairs:
                 point = RawPoint(frame.index, frame.pts, faces[k], "weak" if source == "weak" else "detected")
                 tracks[i].add(point, seconds=now, camera=self.camera)
@@ -181,6 +200,17 @@ class _Linker:
             else:
                 strong = rest
         return strong, weak
+
+    def one_each(
+        self, pairs: list[tuple[int, int]], tracks: list[LiveTrack], faces: list[ScannedFace]
+    ) -> list[tuple[int, int]]:
+        """The pairs (track, detection) without those that give one face to two tracks: the surer track has it."""
+        kept: list[tuple[int, int]] = []
+        for i, k in sorted(pairs, key=lambda pair: (-tracks[pair[0]].strong, pair)):
+            same = self.twins.get(id(faces[k]), ())
+            if not any(id(faces[other]) in same for _, other in kept):
+                kept.append((i, k))
+        return kept
 
     def awaited(self, track: LiveTrack, frame: int, now: float) -> bool:
         """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late."""
@@ -250,7 +280,8 @@ class _Linker:
     ) -> RawTrack:
         """A track as it is handed on."""
         assert track.number is not None
-        return RawTrack(track.number, points, track.shot_start, stop, track.first, last, begins, ends)
+        others = self.company.of(track, {p.frame for p in points}, self.believed)
+        return RawTrack(track.number, points, track.shot_start, stop, track.first, last, begins, ends, others)
 
     def numbered(self, track: LiveTrack) -> bool:
         """Whether a track is to be handed on; it has a number then. Those that began before it get theirs first."""

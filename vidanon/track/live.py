@@ -1,7 +1,7 @@
 """A track while it is being linked: where it is expected next, and how well a detection fits.
 
-In come the detections of one frame, out come costs. Positions are kept relative to the camera's path, so that a face
-that stands still while the camera pans has no velocity of its own.
+In come the detections of one frame, out come costs. Positions are kept in the world (`View`), so that a face that
+stands still while the camera pans, zooms or rolls has no velocity of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidanon.geometry import centre_size, from_centre_size, iou, within
+from vidanon.track.view import View, drift
 from vidanon.types import FACE_POINTS, FIVE_POINTS, ScannedFace
 
 Array = NDArray[np.float64]
+Pan = tuple[tuple[float, float], tuple[float, float]]
+"""a frame's `camera` and `turn`: how the background moves to the next one"""
 
 VELOCITY_SECONDS = 0.4
 """how far back a velocity looks"""
@@ -45,7 +48,7 @@ TURN_PER_SECOND = 10.0
 """... and how much more for every second it has been unseen"""
 IMPOSSIBLE = 1e6
 
-_ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
+ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +87,39 @@ class LiveTrack:
     """frame index of its last detection"""
     box: Array = field(default_factory=lambda: np.zeros(4))
     """(cx, cy, w, h) of its last detection, px"""
-    camera: Array = field(default_factory=lambda: np.zeros(2))
-    """position of the camera's path at its last detection, px"""
+    camera: View = field(default_factory=View)
+    """how the camera stood at its last detection"""
     velocity: Array = field(default_factory=lambda: np.zeros(2))
-    """px a second, relative to the camera"""
+    """px of the world a second"""
     pose: Array = field(default_factory=lambda: np.full((len(FIVE_POINTS), 2), np.nan))
     """running mean of the five keypoints relative to the box, NaN where never known"""
     path: deque[tuple[float, float, float]] = field(default_factory=deque)
-    """(seconds, x, y) of its last detections relative to the camera"""
+    """(seconds, x, y) of its last detections in the world"""
     flows: deque[tuple[float, float, float]] = field(default_factory=deque)
-    """(seconds, px a second, px a second) by optical flow, relative to the camera, of its last detections"""
+    """(seconds, px a second, px a second) by optical flow, in the world, of its last detections"""
     opening: list[tuple[float, float, float]] = field(default_factory=list)
-    """(seconds, x, y) of its first detections relative to the camera"""
+    """(seconds, x, y) of its first detections in the world"""
     opening_flows: list[tuple[float, float, float]] = field(default_factory=list)
     """as `flows`, of its first detections"""
     opening_box: Array = field(default_factory=lambda: np.zeros(4))
-    """(cx, cy, w, h) of its first detection, px"""
+    """(cx, cy, w, h) of its first detection in the world"""
+    became: LiveTrack | None = None
+    """the track it was joined with"""
 
-    def add(self, point: RawPoint, *, seconds: float, camera: Array) -> None:
-        """Continues the track by a detection at `seconds`, the camera being at `camera`."""
+    def add(self, point: RawPoint, *, seconds: float, camera: View) -> None:
+        """Continues the track by a detection at `seconds`, seen through `camera`."""
         self.points.append(point)
         self.strong += point.source == "detected"
         self.seconds, self.frame, self.camera = seconds, point.frame, camera
         self.box = centre_size(point.face.box)
-        x, y = self.box[:2] - camera
+        x, y = camera.world(self.box[:2])
         self.path.append((seconds, float(x), float(y)))
         while self.path[0][0] < seconds - VELOCITY_SECONDS:
             self.path.popleft()
         while self.flows and self.flows[0][0] < seconds - VELOCITY_SECONDS:
             self.flows.popleft()
         if not self.opening:
-            self.opening_box = self.box
+            self.opening_box = self.in_world()
         if not self.opening or seconds - self.opening[0][0] <= OPENING_SECONDS:
             self.opening.append(self.path[-1])
         self.velocity = _velocity(self.path, self.flows)
@@ -122,7 +127,7 @@ class LiveTrack:
         self.pose = np.where(np.isnan(self.pose), pose, np.where(np.isnan(pose), self.pose, (3 * self.pose + pose) / 4))
 
     def flowed(self, speed: Array) -> None:
-        """Takes in how fast optical flow says its last detection moves, px a second relative to the camera."""
+        """Takes in how fast optical flow says its last detection moves, px of the world a second."""
         found = (self.seconds, float(speed[0]), float(speed[1]))
         self.flows.append(found)
         if self.seconds - self.opening[0][0] <= OPENING_SECONDS:
@@ -134,8 +139,12 @@ class LiveTrack:
         self.points[:0] = points
         self.first = self.points[0].frame
 
+    def in_world(self) -> Array:
+        """(cx, cy, w, h) of its last detection in the world; the box is not rolled with it."""
+        return np.concatenate([self.camera.world(self.box[:2]), self.box[2:] / self.camera.scale])
+
     def opening_velocity(self) -> Array:
-        """px a second at its beginning, relative to the camera."""
+        """px of the world a second at its beginning."""
         return _velocity(self.opening, self.opening_flows)
 
     def go_on_with(self, later: LiveTrack) -> None:
@@ -145,16 +154,23 @@ class LiveTrack:
         self.seconds, self.frame, self.box, self.camera = later.seconds, later.frame, later.box, later.camera
         self.velocity, self.path, self.flows = later.velocity, later.path, later.flows
         self.pose = np.where(np.isnan(later.pose), self.pose, later.pose)
+        later.became = self
 
     def trust(self) -> float:
         """How sure the landmarker was of the points on the face in its strong detections, 0..1."""
-        sure = [p.face.confidence[_ON_FACE] for p in self.points if p.source == "detected"]
+        sure = [p.face.confidence[ON_FACE] for p in self.points if p.source == "detected"]
         return float(np.mean(sure)) if sure else 0.0
 
-    def expected(self, seconds: float, camera: Array) -> Array:
-        """(cx, cy, w, h) where its velocity has taken it by now, the camera being at `camera`."""
-        centre = self.box[:2] + camera - self.camera + self.velocity * coasted(seconds - self.seconds)
-        return np.concatenate([centre, self.box[2:]])
+    def expected(self, seconds: float, camera: View) -> Array:
+        """(cx, cy, w, h) px where its velocity has taken it by now, seen through `camera`."""
+        box = self.in_world()
+        centre = camera.picture(box[:2] + self.velocity * coasted(seconds - self.seconds))
+        return np.concatenate([centre, box[2:] * camera.scale])
+
+    def carried(self, frame: int) -> Array | None:
+        """(cx, cy, w, h) px where its own pixels were found in a frame after its last detection; None if nowhere."""
+        ahead, k = self.points[-1].face.ahead, frame - self.frame - 1
+        return centre_size(ahead[k]) if 0 <= k < len(ahead) else None
 
 
 def _velocity(path: Sequence[tuple[float, float, float]], flows: Sequence[tuple[float, float, float]]) -> Array:
@@ -200,8 +216,8 @@ def fit(
     *,
     frame: int,
     seconds: float,
-    camera: Array,
-    pan: Array,
+    camera: View,
+    pan: Pan,
     interval: float,
     flow_trusted: bool,
     min_iou: float,
@@ -210,20 +226,21 @@ def fit(
 
     A track seen in the frame before is expected in two places: where its velocity takes it, and where optical flow
     does. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. A lost track may be anywhere
-    between where it stopped and where it would be had it gone on. `camera` is
-    the position of the camera's path, `pan` its motion to the next frame, `interval` seconds later: a face that moves
-    fast against a lost track's motion is someone else, coming in where the other went out.
+    between where it stopped and where it would be had it gone on, or where its pixels were carried. `camera` is this
+    frame's view, `pan` its motion to the next frame, `interval` seconds later: a face that moves fast against a lost
+    track's motion is someone else, coming in where the other went out.
     """
-    last = np.array([t.box for t in tracks])
+    last = np.array([np.append(t.box[:2], t.box[2:] * (camera.scale / t.camera.scale)) for t in tracks])
     elapsed = np.array([seconds - t.seconds for t in tracks])
-    velocity = np.array([t.velocity for t in tracks])
+    velocity = camera.seen([t.velocity for t in tracks])
     by_velocity = np.array([t.expected(seconds, camera)[:2] for t in tracks])
     by_flow = by_velocity.copy()
     seen = np.array([t.frame == frame - 1 for t in tracks])
-    if flow_trusted:
-        for i, track in enumerate(tracks):
-            if seen[i]:
-                by_flow[i] = last[i, :2] + track.points[-1].face.flow
+    for i, track in enumerate(tracks):
+        if seen[i] and flow_trusted:
+            by_flow[i] = last[i, :2] + track.points[-1].face.flow
+        elif (carried := track.carried(frame)) is not None:
+            by_flow[i] = carried[:2]
 
     found = centre_size(np.array([f.box for f in faces]))
     sizes, found_sizes = sizes_of(last), sizes_of(found)
@@ -233,7 +250,7 @@ def fit(
         overlaps.append(iou(from_centre_size(np.hstack([centres, last[:, 2:]])), from_centre_size(found)))
         distances.append(np.linalg.norm(centres[:, None] - found[None, :, :2], axis=2) / mean_size)
     overlap, distance = np.maximum(*overlaps), np.minimum(*distances)
-    still = np.array([t.box[:2] + camera - t.camera for t in tracks])
+    still = camera.picture([t.in_world()[:2] for t in tracks])
     anywhere = _from_segment(found[:, :2], still, still + velocity * np.minimum(elapsed, 1.0)[:, None]) / mean_size
     distance = np.where(seen[:, None], distance, np.minimum(distance, anywhere))
     growth = np.abs(np.log(sizes[:, None] / found_sizes[None]))
@@ -243,7 +260,7 @@ def fit(
     reach = (REACH + np.minimum(elapsed, 1.0) * (REACH_PER_SECOND + 0.3 * np.minimum(speed, 4)))[:, None]
     wait = np.minimum(elapsed, 2.0)[:, None]
     possible = ((overlap >= min_iou) | (distance <= reach)) & (growth <= SIZE_GATE + 0.2 * wait)
-    theirs = (np.array([f.flow for f in faces]) - pan) / (interval if interval > 0 else np.inf)
+    theirs = (np.array([f.flow for f in faces]) - drift(found[:, :2], *pan)) / (interval if interval > 0 else np.inf)
     against = _clash(velocity, theirs, elapsed) > sizes[:, None]
     unlike = np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / sizes[:, None] / UNLIKE
     possible &= seen[:, None] | ~against

@@ -5,12 +5,15 @@ Boxes are handled as (cx, cy, log w, log h), so that a size can neither vanish n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from vidanon.geometry import area, centre_size, from_centre_size
 from vidanon.track.smooth import smooth
+from vidanon.track.view import View
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -23,6 +26,8 @@ FINE = 3.0
 """how much narrower the window is where a face moves too fast for the wide one"""
 LAG = (0.003, 0.015)
 """distance between the wide and the narrow path, in face sizes, from which and at which the narrow one is taken"""
+SIZE_UNIT = 3.0
+"""how much less a size that lags counts than a place that does: heads come nearer slowly, their boxes breathe"""
 STRAY = (0.25, 0.6)
 """part of its size by which a face may be off the curve between detections, for every second it is free, when it
 stands, and how much more for every face size a second it moves"""
@@ -74,8 +79,8 @@ def _distance(a: Array, b: Array, size_of: Array) -> Array:
     return np.asarray(np.maximum(centre, np.abs(a[:, 2:] - b[:, 2:]).max(axis=1)), np.float64)
 
 
-def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Array) -> Array:
-    """The path [N, 4] at `times` [N] from detections [K, 4] at indices `seen` [K]: PCHIP, relative to the camera.
+def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Sequence[View]) -> Array:
+    """The path [N, 4] at `times` [N] from detections [K, 4] at indices `seen` [K]: PCHIP, in the world of N views.
 
     The first and the last time must have been seen. Fritsch and Butland 1984, https://doi.org/10.1137/0905021: monotone
     between detections, so a gap never swings wider than its ends.
@@ -83,16 +88,18 @@ def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Array) -> Ar
     if len(seen) == 1:
         return np.repeat(path, len(times), axis=0)
     steady = path.copy()
-    steady[:, :2] -= camera[seen]
+    for row, k in zip(steady, seen, strict=True):
+        row[:2], row[2:] = camera[k].world(row[:2]), row[2:] - np.log(camera[k].scale)
     out = np.asarray(PchipInterpolator(times[seen], steady, axis=0)(times), np.float64)
-    out[:, :2] += camera
+    for row, view in zip(out, camera, strict=True):
+        row[:2], row[2:] = view.picture(row[:2]), row[2:] + np.log(view.scale)
     return out
 
 
 def settled(times: Array, path: Array, weights: Array, sigma: float) -> Array:
     """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that."""
     size = np.exp(path[:, 2:].mean(axis=1, keepdims=True))
-    return eased(times, path, weights, sigma, unit=np.hstack([size, size, np.ones((len(path), 2))]))
+    return eased(times, path, weights, sigma, unit=np.hstack([size, size, np.full((len(path), 2), SIZE_UNIT)]))
 
 
 def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Array | float = 1.0) -> Array:
@@ -120,11 +127,11 @@ def _usual(times: Array, values: Array) -> Array:
     return np.array([np.median(values[a:b]) for a, b in zip(low, high, strict=True)])
 
 
-def widened(times: Array, boxes: Array, seen: NDArray[np.intp], camera: Array) -> Array:
+def widened(times: Array, boxes: Array, seen: NDArray[np.intp], camera: Sequence[View]) -> Array:
     """Boxes [N, 4] that are larger the farther they are from a detection: between two, nobody knows the way.
 
     `seen` are the indices at which there was one, the first and the last among them. On either side a box grows by the
-    part of its size that a face of its speed, relative to the camera's path [N, 2], may stray from the curve.
+    part of its size that a face of its speed, in the world of N views, may stray from the curve.
     """
     before = times - times[seen[np.maximum(np.searchsorted(seen, np.arange(len(times)), side="right") - 1, 0)]]
     after = times[seen[np.minimum(np.searchsorted(seen, np.arange(len(times))), len(seen) - 1)]] - times
@@ -139,13 +146,14 @@ def grown(boxes: Array, part: Array) -> Array:
     return np.hstack([boxes[:, :2] - more, boxes[:, 2:] + more])
 
 
-def _speeds(times: Array, boxes: Array, camera: Array) -> Array:
+def _speeds(times: Array, boxes: Array, camera: Sequence[View]) -> Array:
     """Face sizes a second [N], the mean over `SPEED_SECONDS` on either side."""
     if len(times) < 2:
         return np.zeros(len(times))
     c = centre_size(boxes)
-    sizes = np.sqrt(np.maximum(c[:, 2] * c[:, 3], 1e-6))
-    steps = np.linalg.norm(np.diff(c[:, :2] - camera, axis=0), axis=1) / np.diff(times) / sizes[1:]
+    sizes = np.sqrt(np.maximum(c[:, 2] * c[:, 3], 1e-6)) / [view.scale for view in camera]
+    places = np.array([view.world(row[:2]) for view, row in zip(camera, c, strict=True)])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1) / np.diff(times) / sizes[1:]
     low = np.searchsorted(times[1:], times - SPEED_SECONDS)
     high = np.maximum(np.searchsorted(times[:-1], times + SPEED_SECONDS, side="right"), low + 1)
     return np.array([steps[min(a, len(steps) - 1) : b].mean() for a, b in zip(low, high, strict=True)])

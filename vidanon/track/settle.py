@@ -7,7 +7,7 @@ guaranteed: no frame in between is left out, no strong detection is left uncover
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track import path
+from vidanon.track.along import between, past
+from vidanon.track.company import hidden
 from vidanon.track.link import TICK, RawTrack, link, trusted
+from vidanon.track.live import Pan
 from vidanon.track.pad import extend
 from vidanon.track.points import frame_of, settle_points
+from vidanon.track.view import View
 from vidanon.types import Observation, ScannedFrame, Source, Track
 
 Array = NDArray[np.float64]
 
 FWHM = 2.355
 """width of a Gaussian at half its height, in sigmas"""
-TRUST: dict[Source, float] = {"detected": 1.0, "weak": 0.5, "interpolated": 0.3}
+TRUST: dict[Source, float] = {"detected": 1.0, "weak": 0.5, "carried": 0.5, "interpolated": 0.3}
 """how much a frame's box counts in smoothing"""
 
 
+STILL: Pan = ((0.0, 0.0), (1.0, 0.0))
+"""of a background that does not move"""
 PAD_STRAY = 0.15
 """by which part of its size a padded box is larger at most, on every side, as the face may have turned elsewhere"""
 
@@ -45,8 +51,8 @@ class Clip:
     """seconds of one pts unit"""
     pts: Sequence[int]
     """of every frame"""
-    camera: Sequence[tuple[float, float]]
-    """position of the camera's path at every frame, px: the sum of the camera flows before it"""
+    camera: Sequence[View]
+    """how the camera stood at every frame"""
 
 
 def settle_all(
@@ -64,17 +70,17 @@ def settle_all(
     the last one ended; a plan joins them.
     """
     pts: list[int] = []
-    camera: list[tuple[float, float]] = []
+    camera: list[View] = []
 
     def watched() -> Iterator[ScannedFrame]:
-        x, y, pan, ahead = 0.0, 0.0, (0.0, 0.0), (0.0, 0.0)
+        view, pan, ahead = View(), STILL, STILL
         for frame in frames():
             # Across a flash the flow is noise, and the camera's last known motion is the better guess.
             pan = ahead if trusted(frame, settings.cut_threshold) else pan
-            x, y = x + pan[0], y + pan[1]
+            view = view.after(*pan)
             pts.append(frame.pts)
-            camera.append((x, y))
-            ahead = frame.camera
+            camera.append(view)
+            ahead = (frame.camera, frame.turn)
             yield frame
 
     clip = Clip(width, height, time_base, pts, camera)
@@ -84,12 +90,14 @@ def settle_all(
 
 def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Track, list[Observation]]:
     """One track, or a piece of one, as it will be painted. Its identity is named after its number."""
-    start, stop = track.points[0].frame, track.points[-1].frame + 1
+    carried = _carried(track, clip, settings)
+    found = [p.frame for p in track.points]
+    start, stop = min([found[0], *carried]), max([found[-1], *carried]) + 1
     times = np.array([p - clip.pts[start] for p in clip.pts[start:stop]], np.float64) * float(clip.time_base)
     if (np.diff(times) <= 0).any():
         # Frames shown at the same moment would have no speed; a nanosecond apart they do no harm.
         times = np.maximum.accumulate(times) + 1e-9 * np.arange(len(times))
-    seen = np.array([p.frame for p in track.points], np.intp) - start
+    seen = np.array(found, np.intp) - start
     raw = path.logs(np.array([p.face.box for p in track.points], np.float64))
     strong = np.array([p.source == "detected" for p in track.points])
     loner = path.loners(times[seen], raw)
@@ -97,11 +105,17 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
     sources: list[Source] = ["interpolated"] * len(times)
     for i, point, odd in zip(seen, track.points, loner, strict=True):
         sources[i] = point.source if point.source == "detected" or not odd else "interpolated"
+    flown = np.array(sorted(carried), np.intp) - start
+    for i in flown:
+        sources[i] = "carried"
     weights = np.array([TRUST[s] for s in sources])
     weights[seen[loner]] = TRUST["interpolated"]
     sigma = settings.smooth_seconds / FWHM
-    camera = np.array(clip.camera[start:stop], np.float64)
-    full = path.fill(times, seen[~loner], raw[~loner], camera)
+    camera = clip.camera[start:stop]
+    known = np.concatenate([seen[~loner], flown])
+    places = np.concatenate([raw[~loner], path.logs(np.array([carried[f] for f in sorted(carried)]).reshape(-1, 4))])
+    order = np.argsort(known)
+    full = path.fill(times, known[order], places[order], camera)
     boxes = path.unlogs(path.settled(times, full, weights, sigma))
     must = strong | ~loner
     boxes[seen[must]] = path.cover(boxes[seen[must]], path.unlogs(raw[must]), loner=loner[must])
@@ -116,27 +130,57 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
         known=np.isfinite(marks).all(axis=2) & ~loner[:, None],
         sigma=sigma,
     )
-    boxes = path.widened(times, boxes, np.unique(seen[must]), camera)
+    boxes = path.widened(times, boxes, np.unique(np.concatenate([seen[must], flown])), camera)
+    if len(flown):
+        away = np.abs(times[flown, None] - times[seen[must]]).min(axis=1)
+        boxes[flown] = path.grown(boxes[flown], np.minimum(path.STRAY[0] / 2 * away, PAD_STRAY))
+    unseen = np.array([source == "interpolated" for source in sources]) & ~np.isin(np.arange(len(times)), seen)
+    where = np.flatnonzero(unseen)
+    for i in where[hidden(boxes[where], [start + int(k) for k in where], track.others)]:
+        sources[i] = "hidden"
     boxes32 = boxes.astype(np.float32)
     scores = _scores(track, seen, len(times))
+    low = start if track.begins else track.first
+    high = stop - 1 if track.ends else track.last
     made = [
         Observation(start + i, track.number, boxes32[i], points[i], float(scores[i]), sources[i])
-        for i in range(track.first - start, track.last + 1 - start)
+        for i in range(low - start, high + 1 - start)
     ]
     if track.begins:
         frames = range(start - 1, track.shot_start - 1, -1)
-        ahead = _within(clip, start, frames, settings.pad_seconds)
+        ahead = _within(clip, start, frames, _pad(clip, start, found[0], settings))
         flow = _flow_speed(track, clip, backwards=True)
         more = extend(-times[::-1], boxes[::-1], ahead, flow=flow, width=clip.width, height=clip.height)
-        made[:0] = _padded(frames, ahead, more, made[0])[::-1]
+        made[:0] = _padded(frames, ahead, more, made[0], track.others)[::-1]
     if track.ends:
         frames = range(stop, min(track.shot_stop, len(clip.pts)))
-        ahead = _within(clip, stop - 1, frames, settings.pad_seconds)
+        ahead = _within(clip, stop - 1, frames, _pad(clip, found[-1], stop - 1, settings))
         flow = _flow_speed(track, clip, backwards=False)
         more = extend(times, boxes, ahead, flow=flow, width=clip.width, height=clip.height)
-        made += _padded(frames, ahead, more, made[-1])
+        made += _padded(frames, ahead, more, made[-1], track.others)
     name = f"track-{track.number}"
     return Track(track.number, made[0].frame, made[-1].frame, name, "anonymize"), made
+
+
+def _carried(track: RawTrack, clip: Clip, settings: TrackSettings) -> dict[int, Array]:
+    """Boxes [4] xyxy px by frame, where optical flow saw the face and the detector did not."""
+    first, last = track.points[0], track.points[-1]
+    found = between(track.points)
+    if track.begins:
+        frames = range(first.frame - 1, track.shot_start - 1, -1)
+        near = frames[: len(_within(clip, first.frame, frames, settings.carry_seconds))]
+        found.update(zip(near, past(first, track.points, backwards=True), strict=False))
+    if track.ends:
+        frames = range(last.frame + 1, min(track.shot_stop, len(clip.pts)))
+        near = frames[: len(_within(clip, last.frame, frames, settings.carry_seconds))]
+        found.update(zip(near, past(last, track.points, backwards=False), strict=False))
+    return found
+
+
+def _pad(clip: Clip, one: int, two: int, settings: TrackSettings) -> float:
+    """Seconds a track is padded where it was carried from one frame to another before: less, but at least half."""
+    carried = float((clip.pts[two] - clip.pts[one]) * clip.time_base)
+    return max(settings.pad_seconds - carried, settings.pad_seconds / 2)
 
 
 def _scores(track: RawTrack, seen: NDArray[np.intp], n: int) -> Array:
@@ -170,16 +214,18 @@ def _flow_speed(track: RawTrack, clip: Clip, *, backwards: bool) -> tuple[float,
     return (sign * point.face.flow[0] / seconds, sign * point.face.flow[1] / seconds)
 
 
-def _padded(frames: range, ahead: Array, boxes: Sequence[Array], end: Observation) -> list[Observation]:
+def _padded(
+    frames: range, ahead: Array, boxes: Sequence[Array], end: Observation, others: Mapping[int, Array]
+) -> list[Observation]:
     """Observations of the padded boxes, `ahead` seconds past the track's end, their keypoints moving with them."""
+    behind = hidden(np.array(boxes).reshape(-1, 4), frames[: len(boxes)], others)
     (centre,), (size,) = frame_of(end.box[None].astype(np.float64))
     out = []
-    for frame, seconds, box in zip(frames, ahead, boxes, strict=False):
+    for frame, seconds, box, covered in zip(frames, ahead, boxes, behind, strict=False):
         (new_centre,), (new_size,) = frame_of(box[None])
         points = (end.points - centre) / size * new_size + new_centre
         strayed = np.array([path.STRAY[0] * seconds + path.STRAY[1] * np.linalg.norm(new_centre - centre) / size])
         (wide,) = path.grown(box[None], np.minimum(strayed, PAD_STRAY))
-        out.append(
-            Observation(frame, end.track, wide.astype(np.float32), points.astype(np.float32), end.score, "padded")
-        )
+        source: Source = "hidden" if covered else "padded"
+        out.append(Observation(frame, end.track, wide.astype(np.float32), points.astype(np.float32), end.score, source))
     return out

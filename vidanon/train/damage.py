@@ -6,12 +6,16 @@ In: uint8 RGB pictures and a random generator. Out: the same, changed; `distract
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from vidanon.types import FloatArray, ImageArray
+
+T = TypeVar("T", np.uint8, np.float32)
 
 WORDS = ("STOP", "TAXI", "8:45", "o o", "NEWS", "(..)", "B 8O8", "QO", "Www", "%8@", "EXIT", "3M")
 
@@ -134,13 +138,18 @@ def blur(image: ImageArray, rng: Generator) -> ImageArray:
     """Out of focus, or moved during the exposure."""
     if rng.random() < 0.6:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.5))), np.uint8)
-    length = int(rng.integers(3, 8))
+    return np.asarray(smear(image, float(rng.integers(3, 8)), float(rng.uniform(0, np.pi))), np.uint8)
+
+
+def smear(image: NDArray[T], reach: float, turn: float) -> NDArray[T]:
+    """Motion blur of [H, W] or [H, W, C] over `reach` px in direction `turn` (radians)."""
+    length = max(2, round(reach))
     kernel = np.zeros((length, length), np.float32)
-    turn, middle = rng.uniform(0, np.pi), (length - 1) / 2
-    reach = np.array([np.cos(turn), np.sin(turn)]) * middle
-    a, b = (tuple(round(float(v)) for v in middle + s * reach) for s in (-1, 1))
+    middle = (length - 1) / 2
+    along = np.array([np.cos(turn), np.sin(turn)]) * middle
+    a, b = (tuple(round(float(v)) for v in middle + s * along) for s in (-1, 1))
     cv2.line(kernel, a, b, 1.0, 1)
-    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), image.dtype)
 
 
 def damage(image: ImageArray, rng: Generator) -> ImageArray:

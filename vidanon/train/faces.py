@@ -1,7 +1,7 @@
 """Labelled face pictures for training: read once, cropped and augmented in batches on the training device.
 
 In: a folder with `images-*.zip` (or loose pictures) of `NNNNN.webp` and `labels.npz` (70 keypoints, ears and
-shoulders, face box, source, split). Out: batches of aligned crops with mask and keypoints, cut as
+shoulders, or our 30 points; face box, source, split). Out: batches of aligned crops with mask and keypoints, cut as
 the renderer cuts them.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,6 +98,14 @@ def face_points(kp: NDArray[np.floating], pose: NDArray[np.floating]) -> FloatAr
     return out
 
 
+def set_points(labels: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> FloatArray:
+    """[N, 30, 2] px of some rows of a set's labels: its `points` where it has them, else from `kp` and `pose`."""
+    if "points" in labels:
+        return np.asarray(labels["points"][rows], np.float32)
+    kp, pose = (labels[name][rows].astype(np.float32) for name in ("kp", "pose"))
+    return face_points(kp, pose)
+
+
 def load_faces(folder: Path, *, px: int, split: str, limit: int | None = None) -> Faces:
     """The faces of one split ("train" or "val"), resized to `px`. Raises InputError if the folder is not such a set."""
     labels_path = folder / "labels.npz"
@@ -103,7 +113,7 @@ def load_faces(folder: Path, *, px: int, split: str, limit: int | None = None) -
         raise InputError(f"no labels.npz in {folder}", hint="name the folder of a face data set")
     with np.load(labels_path, allow_pickle=False) as labels:
         rows = np.flatnonzero(labels["split"] == split)[:limit]
-        kp, pose, box = (labels[k][rows].astype(np.float32) for k in ("kp", "pose", "box"))
+        points, box = set_points(labels, rows), labels["box"][rows].astype(np.float32)
         synthetic = np.isin(labels["source"][rows], SYNTHETIC)
     archives = [zipfile.ZipFile(p) for p in sorted(folder.glob("images-*.zip"))]
     where = {Path(n).name: (a, n) for a in archives for n in a.namelist()}
@@ -120,7 +130,6 @@ def load_faces(folder: Path, *, px: int, split: str, limit: int | None = None) -
         images[i, ..., :3] = picture if side == px else cv2.resize(picture, (px, px), interpolation=cv2.INTER_AREA)
     for archive in archives:
         archive.close()
-    points = face_points(kp, pose)
     poses = np.empty((len(rows), 4), np.float32)
     for i in range(len(rows)):
         p = face_pose(box[i], points[i])
@@ -151,6 +160,8 @@ class CropBatch:
     """[B, 1, S, S], 1 = outside the picture"""
     points: Tensor
     """[B, 30, 2] in 0..1 of the crop, NaN = unknown"""
+    rows: Tensor
+    """[B] which faces these are: the index, plus the number of faces where mirrored"""
 
     @property
     def context(self) -> Tensor:
@@ -163,11 +174,11 @@ class CropBatch:
 
     def __getitem__(self, rows: slice) -> CropBatch:
         """Some of the crops."""
-        return CropBatch(self.image[rows], self.hidden[rows], self.outside[rows], self.points[rows])
+        return CropBatch(self.image[rows], self.hidden[rows], self.outside[rows], self.points[rows], self.rows[rows])
 
     def twice(self) -> CropBatch:
         """Every crop, and every crop again."""
-        return CropBatch(*(torch.cat([t, t]) for t in (self.image, self.hidden, self.outside, self.points)))
+        return CropBatch(*(torch.cat([t, t]) for t in (self.image, self.hidden, self.outside, self.points, self.rows)))
 
 
 def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04) -> tuple[CropBatch, Tensor]:
@@ -197,7 +208,7 @@ def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04
     scale = zoom.square()[:, None]
     x = (cos[:, None] * old[..., 0] + sin[:, None] * old[..., 1]) / scale
     y = (-sin[:, None] * old[..., 0] + cos[:, None] * old[..., 1]) / scale
-    return CropBatch(image * (1 - outside), hidden, outside, torch.stack([x, y], -1) / 2 + 0.5), grid
+    return CropBatch(image * (1 - outside), hidden, outside, torch.stack([x, y], -1) / 2 + 0.5, crops.rows), grid
 
 
 class CropSampler:
@@ -223,12 +234,24 @@ class CropSampler:
         return torch.multinomial(self.weights, batch, replacement=True, generator=self.generator)
 
     def batch(
-        self, index: Tensor, size: int, *, jitter: float = 1.0, scale: float = CROP_SCALE, photometric: bool = True
+        self,
+        index: Tensor,
+        size: int,
+        *,
+        jitter: float = 1.0,
+        scale: float = CROP_SCALE,
+        photometric: bool = True,
+        flip: bool | None = None,
     ) -> CropBatch:
-        """Crops of the faces `index` [B] at `size` px, moved, turned, scaled, mirrored at random (`jitter` 0 = not)."""
+        """Crops of the faces `index` [B] at `size` px, moved, turned, scaled at random (`jitter` 0 = not).
+
+        `flip` says whether they are mirrored; None: at random, if there is jitter.
+        """
         b = len(index)
         cx, cy, side, roll = self.poses[index].unbind(1)
-        flip = torch.where(self._uniform(b) < 0.5 * min(jitter * 1e9, 1.0), -1.0, 1.0)
+        share = 0.5 * (jitter > 0) if flip is None else float(flip)
+        mirrored = self._uniform(b) < share
+        turned = torch.where(mirrored, -1.0, 1.0)
         dx, dy = (self._normal(2, b, std=0.04 * jitter) * side).unbind(0)
         crop = scale * side * torch.exp(self._normal(b, std=0.08 * jitter))
         turn = roll + self._normal(b, std=0.1 * jitter)
@@ -237,7 +260,7 @@ class CropSampler:
         # crop coordinates (-0.5..0.5, x mirrored by `flip`) -> picture (0..1): sampled at twice the size, then averaged
         line = (torch.arange(2 * size, device=self.device) + 0.5) / (2 * size) - 0.5
         v, u = torch.meshgrid(line, line, indexing="ij")
-        u = u[None] * flip[:, None, None]
+        u = u[None] * turned[:, None, None]
         v = v[None].expand_as(u)
         sx, sy = crop[:, None, None] * u, crop[:, None, None] * v
         x = (cx + dx)[:, None, None] + cos[:, None, None] * sx - sin[:, None, None] * sy
@@ -255,9 +278,9 @@ class CropSampler:
         points = self.points[index] - torch.stack([cx + dx, cy + dy], 1)[:, None]
         px = (cos[:, None] * points[..., 0] + sin[:, None] * points[..., 1]) / crop[:, None]
         py = (-sin[:, None] * points[..., 0] + cos[:, None] * points[..., 1]) / crop[:, None]
-        mirrored = torch.stack([-px, py], -1)[:, self.mirror]
-        points = torch.where(flip[:, None, None] < 0, mirrored, torch.stack([px, py], -1)) + 0.5
-        return CropBatch(image * (1 - outside), hidden, outside, points)
+        other = torch.stack([-px, py], -1)[:, self.mirror]
+        points = torch.where(mirrored[:, None, None], other, torch.stack([px, py], -1)) + 0.5
+        return CropBatch(image * (1 - outside), hidden, outside, points, index + mirrored * len(self.poses))
 
     def _photometric(self, image: Tensor) -> Tensor:
         """Exposure, contrast, saturation, colour cast, softness and noise as videos have them."""

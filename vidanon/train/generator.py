@@ -15,11 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vidanon.errors import UsageError
 from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import read_weights, save_weights
 from vidanon.train import losses
+from vidanon.train.appearance import Gathered, codes, fit, gather
 from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces, nudged
 from vidanon.train.grids import save_grid
 from vidanon.train.recipes import GeneratorTraining, phases_for
@@ -33,7 +35,19 @@ from vidanon.train.runs import (
     unpack,
     unpack_optimizer,
 )
+from vidanon.train.sets import announce, provenance
 from vidanon.types import FACE_POINT_INDEX
+
+OUR_FACES = {
+    "licence": "Apache-2.0",
+    "data": "4,050 training faces: SFHQ-T2I and SFHQ (MIT), US Congress portraits (public domain), "
+    "UK Parliament portraits (CC BY 3.0, credit: UK Parliament)",
+}
+LOOSE = [
+    {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_lid_" in n or "lip_" in n or "_pupil" in n},
+    {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_shoulder" in n},
+]
+"""points that detection often lacks together: expression, shoulders"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +57,15 @@ class Seen:
     crops: CropBatch
     """[B, ...]"""
     points: Tensor
-    """[B, P, 2] as detection would have them"""
-    latents: Tensor
-    """[B, L]"""
+    """[B, 30, 2] as detection would have them"""
+    codes: Tensor
+    """[B, L] of the appearance model"""
+    people: Tensor
+    """[B, 4, S, S] what that model makes of points and codes"""
+
+    def __getitem__(self, rows: slice) -> Seen:
+        """Some of them."""
+        return Seen(self.crops[rows], self.points[rows], self.codes[rows], self.people[rows])
 
 
 class Trainer:
@@ -53,7 +73,8 @@ class Trainer:
 
     def __init__(self, options: GeneratorTraining) -> None:
         self.options = options
-        self.device = torch.device(options.device)
+        fastest = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(fastest if options.device == "auto" else options.device)
         torch.manual_seed(options.seed)
         self.config = GeneratorConfig(
             resolution=options.resolution, width=options.width, max_channels=options.max_channels
@@ -69,13 +90,21 @@ class Trainer:
         self.d_opt = torch.optim.Adam(self.d.parameters(), lr=options.d_rate, betas=(0.0, 0.99**lazy), fused=fused)
         self.images = 0
         self.steps = 0
+        self.minutes = 0.0
         self.random = torch.Generator(self.device).manual_seed(options.seed)
-        self.names = torch.tensor([FACE_POINT_INDEX[n] for n in self.config.point_names], device=self.device)
+        self.codes = torch.zeros(0, self.config.latent_dim, device=self.device)
+        """[2 N, L] of the training faces, then of the same mirrored"""
         self.phases = phases_for(options.resolution)
 
+    @property
+    def progress(self) -> float:
+        """How much of the budget is spent, be it images or minutes, 0..1."""
+        limit = self.options.minutes
+        return min(1.0, max(self.images / self.options.images, self.minutes / limit if limit else 0.0))
+
     def now(self) -> tuple[int, float]:
-        """(size, fade) at the present number of images."""
-        done = self.images / self.options.images
+        """(size, fade) at the present progress."""
+        done = self.progress
         for phase in self.phases:
             if done < phase.share or phase is self.phases[-1]:
                 within = done / phase.share
@@ -83,43 +112,57 @@ class Trainer:
             done -= phase.share
         raise AssertionError("phases are never empty")
 
+    def meet(self, sampler: CropSampler) -> None:
+        """Learns who the training faces are: their codes, and the appearance model itself where there is none yet."""
+        gathered = gather(sampler, px=self.config.appearance_px)
+        if not self.g.appearance.cover.any():
+            whole = Gathered(gathered.data.clone(), gathered.facts)
+            model = fit(whole, latent_dim=self.config.latent_dim, px=self.config.appearance_px, seed=self.options.seed)
+            for network in (self.g, self.ema.network):
+                network.appearance.load_state_dict(model.state_dict())
+        self.codes = codes(self.g.appearance.cpu(), gathered).to(self.device)
+        self.g.appearance.to(self.device)
+
     def points(self, crops: CropBatch) -> Tensor:
-        """[B, P, 2] the conditioning points, a little off, some of them withheld, as detection has it."""
-        points = crops.points[:, self.names]
+        """[B, 30, 2] the conditioning points, a little off, some of them withheld, as detection has it."""
+        points = crops.points
         b, p, _ = points.shape
-        row = torch.arange(p, device=self.device)
+        expression, shoulders = (torch.tensor([i in rows for i in range(p)], device=self.device) for rows in LOOSE)
 
         def chance(share: float, columns: int = 1) -> Tensor:
             return torch.rand(b, columns, generator=self.random, device=self.device) < share
 
         noise = torch.randn(b, p, 2, generator=self.random, device=self.device) * 0.006
         drop = chance(0.03, p)
-        drop = drop | (chance(0.1) & (row >= 7))  # expression unknown
-        drop = drop | (chance(0.5) & ((row == 5) | (row == 6)))  # shoulders
+        drop = drop | (chance(0.1) & expression)
+        drop = drop | (chance(0.5) & shoulders)
         drop = drop | chance(0.03)  # nothing known at all
         return torch.where(drop[..., None], torch.nan, points + noise)
 
-    def latent(self, batch: int) -> Tensor:
-        """[B, L] standard normal"""
-        return torch.randn(batch, self.config.latent_dim, generator=self.random, device=self.device)
+    def somebody(self, rows: Tensor) -> Tensor:
+        """[2 B, L] codes: of the training faces `rows` [B], a little off, then of as many people nobody is."""
+        shape = (2, len(rows), self.config.latent_dim)
+        off, latents = torch.randn(shape, generator=self.random, device=self.device)
+        return torch.cat([self.codes[rows] + 0.1 * off, self.g.appearance.person(latents)])
 
     def step(self, sampler: CropSampler) -> dict[str, Tensor]:
         """One step of both networks; the terms' values."""
         o = self.options
         size, fade = self.now()
-        calm = min(1.0, 0.1 + 2.7 * max(0.0, 1 - self.images / o.images))
+        calm = min(1.0, 0.1 + 2.7 * (1 - self.progress))
         self.g_opt.param_groups[0]["lr"] = o.rate * calm
         self.d_opt.param_groups[0]["lr"] = o.d_rate * calm
 
-        # the generator paints the first half of the crops twice; every latent serves two crops
+        # the generator paints the first half of the crops twice: the people who are in them, and others
         crops = sampler.batch(sampler.draw(o.batch), size)
         points = self.points(crops)
         half = o.batch // 2
-        latents = self.latent(half)
-        seen = Seen(crops[:half].twice(), torch.cat([points[:half]] * 2), torch.cat([latents, latents.roll(1, 0)]))
+        asked = torch.cat([points[:half]] * 2)
+        who = self.somebody(crops.rows[:half])
+        seen = Seen(crops[:half].twice(), asked, who, self.g.appearance(asked, who, size))
         painted = self.paint(seen, fade)
         shown = seen.crops.composite(painted)
-        stats = self._discriminate(Seen(crops, points, latents), seen, shown.detach(), fade)
+        stats = self._discriminate(crops, points, seen, shown.detach(), fade)
         stats |= self._generate(seen, painted, shown, fade)
 
         self.images += o.batch
@@ -131,26 +174,27 @@ class Trainer:
     def paint(self, seen: Seen, fade: float) -> Tensor:
         """[B, 3, S, S] faces, float32."""
         with self.mixed():
-            painted: Tensor = self.g(seen.crops.context, seen.crops.hidden, seen.points, seen.latents, fade)
+            crops = seen.crops
+            painted = self.g.paint(crops.context, crops.hidden, seen.points, seen.codes, seen.people, fade=fade)
         return painted.float()
 
-    def _discriminate(self, real: Seen, fake: Seen, shown: Tensor, fade: float) -> dict[str, Tensor]:
-        """A step of the discriminator."""
+    def _discriminate(
+        self, real: CropBatch, points: Tensor, fake: Seen, shown: Tensor, fade: float
+    ) -> dict[str, Tensor]:
+        """A step of the discriminator on real crops with their points, and on what was painted."""
         o = self.options
         shown = losses.augment(shown, strength=o.augment, generator=self.random)
-        image = losses.augment(real.crops.image, strength=o.augment, generator=self.random)
+        image = losses.augment(real.image, strength=o.augment, generator=self.random)
         penalize = self.steps % o.r1_every == 0
         if penalize:
             image = image.detach().requires_grad_()
         self.d.requires_grad_(requires_grad=True)
         with self.mixed(wanted=not penalize):  # the penalty's second derivatives are too small for bfloat16
-            real_logits, _ = self.d(image, real.crops.hidden, real.points, fade)
+            real_logits = self.d(image, real.hidden, points, fade)
         with self.mixed():
-            fake_logits, codes = self.d(shown, fake.crops.hidden, fake.points, fade)
+            fake_logits = self.d(shown, fake.crops.hidden, fake.points, fade)
         loss = losses.discriminator_loss(real_logits, fake_logits)
         stats = {"d": loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
-        if o.identity:
-            loss = loss + losses.identity(codes, fake.latents)
         if penalize:
             stats["r1"] = losses.r1(real_logits, image)
             loss = loss + 0.5 * o.gamma * o.r1_every * stats["r1"]
@@ -165,23 +209,23 @@ class Trainer:
         self.d.requires_grad_(requires_grad=False)
         with self.mixed():
             augmented = losses.augment(shown, strength=o.augment, generator=self.random)
-            logits, codes = self.d(augmented, crops.hidden, seen.points, fade)
+            logits = self.d(augmented, crops.hidden, seen.points, fade)
         face = crops.hidden - crops.outside
-        terms = {"g": losses.generator_loss(logits)}
+        known, made_up = slice(0, len(painted) // 2), slice(len(painted) // 2, None)
+        terms = {"g": o.adversarial * losses.generator_loss(logits)}
         if o.colour:
             terms["colour"] = o.colour * losses.low_frequency(painted, crops.image, face)
         if o.reconstruction:
-            terms["reconstruction"] = o.reconstruction * losses.reconstruction(painted, crops.image, face)
+            same = losses.reconstruction(painted[known], crops.image[known], face[known])
+            terms["reconstruction"] = o.reconstruction * same
         if o.seam:
             terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
-        if o.diversity:
-            terms["diversity"] = o.diversity * losses.diversity(painted, face, limit=o.diversity_limit)
-        if o.identity:
-            terms["identity"] = o.identity * losses.identity(codes, seen.latents)
+        if o.likeness:
+            like = losses.likeness(painted[made_up], seen.people[made_up], face[made_up])
+            terms["likeness"] = o.likeness * like
         if o.steadiness:
-            few = slice(0, max(1, o.batch // 4))
-            first = Seen(crops[few], seen.points[few], seen.latents[few])
-            terms["steadiness"] = o.steadiness * self._steadiness(first, painted[few], fade)
+            few = slice(len(painted) - max(1, o.batch // 4), None)
+            terms["steadiness"] = o.steadiness * self._steadiness(seen[few], painted[few], fade)
         total = torch.stack(list(terms.values())).sum()
         self.g_opt.zero_grad(set_to_none=True)
         total.backward()
@@ -192,8 +236,9 @@ class Trainer:
         """The equivariance term: the same faces again, in crops cut a little differently."""
         crops, grid = nudged(seen.crops, self.random)
         # what the detector knew of the crop, it knows of the nudged one
-        points = torch.where(torch.isfinite(seen.points), crops.points[:, self.names], torch.nan)
-        again = self.paint(Seen(crops, points, seen.latents), fade)
+        points = torch.where(torch.isfinite(seen.points), crops.points, torch.nan)
+        people = self.g.appearance(points, seen.codes, painted.shape[-1])
+        again = self.paint(Seen(crops, points, seen.codes, people), fade)
         return losses.equivariance(painted, again, grid, crops.hidden - crops.outside)
 
     def mixed(self, *, wanted: bool = True) -> torch.autocast:
@@ -208,34 +253,41 @@ class Trainer:
             **pack("ema", self.ema.network.state_dict()),
             **pack_optimizer("g_opt", self.g_opt),
             **pack_optimizer("d_opt", self.d_opt),
+            "codes": self.codes,
             "random": self.random.get_state(),
         }
 
     def load(self, path: Path) -> None:
-        """Goes on from a checkpoint. Raises InputError if there is none."""
+        """Goes on from a checkpoint. Raises InputError if there is none, UsageError if it is of another shape."""
         tensors, numbers = load_checkpoint(path)
-        self.g.load_state_dict(unpack("g", tensors))
-        self.d.load_state_dict(unpack("d", tensors))
-        self.ema.network.load_state_dict(unpack("ema", tensors))
+        try:
+            self.g.load_state_dict(unpack("g", tensors))
+            self.d.load_state_dict(unpack("d", tensors))
+            self.ema.network.load_state_dict(unpack("ema", tensors))
+        except RuntimeError as e:
+            raise UsageError(
+                f"{path} is of a network of another shape", hint="give its run's --resolution, --width, --max-channels"
+            ) from e
         unpack_optimizer("g_opt", tensors, self.g_opt)
         unpack_optimizer("d_opt", tensors, self.d_opt)
+        self.codes = tensors["codes"].to(self.device)
         self.random.set_state(tensors["random"])
         self.images, self.steps = int(numbers["images"]), int(numbers["steps"])
+        self.minutes = float(numbers["minutes"])
 
 
 def sample_rows(trainer: Trainer, faces: Faces, *, size: int, columns: int = 8) -> Iterator[Tensor]:
-    """Rows [columns, 3, S, S] of a fixed-seed grid: source, what the net sees, then three latents."""
+    """Rows [columns, 3, S, S] of a fixed-seed grid: source, what the net sees, then four latents."""
     sampler = CropSampler(faces, device=trainer.device, seed=1)
     index = torch.arange(columns, device=trainer.device) % len(faces)
     crops = sampler.batch(index, size, jitter=0.0, photometric=False)
-    points = crops.points[:, trainer.names]
     yield crops.image
     yield crops.context
     fixed = torch.Generator().manual_seed(7)
-    for _ in range(3):
+    for _ in range(4):
         latent = torch.randn(1, trainer.config.latent_dim, generator=fixed).expand(columns, -1).to(trainer.device)
         with torch.inference_mode():
-            yield crops.composite(trainer.ema.network(crops.context, crops.hidden, points, latent))
+            yield crops.composite(trainer.ema.network(crops.context, crops.hidden, crops.points, latent))
 
 
 def train(options: GeneratorTraining) -> Path:
@@ -247,10 +299,13 @@ def train(options: GeneratorTraining) -> Path:
     trainer = Trainer(options)
     if options.resume is not None:
         trainer.load(options.resume)
+    announce(options.data)
     store = min(256, 2 * options.resolution)
     faces = load_faces(options.data, px=store, split="train", limit=options.limit)
     held_out = load_faces(options.data, px=store, split="val", limit=16)
     sampler = CropSampler(faces, device=trainer.device, seed=options.seed + trainer.images)
+    if options.resume is None:
+        trainer.meet(sampler)
     start = last_log = last_save = time.monotonic()
     sums: dict[str, list[Tensor]] = {}
     if trainer.device.type == "cuda":
@@ -262,14 +317,16 @@ def train(options: GeneratorTraining) -> Path:
         def checkpoint() -> Path:
             size, _ = trainer.now()
             save_grid(sample_rows(trainer, held_out, size=size), run.path / f"grid-{trainer.images:07d}.png")
-            return run.save("checkpoint", trainer.state(), {"images": trainer.images, "steps": trainer.steps})
+            numbers = {"images": trainer.images, "steps": trainer.steps, "minutes": trainer.minutes}
+            return run.save("checkpoint", trainer.state(), numbers)
 
-        first = trainer.images
+        first, earlier = trainer.images, trainer.minutes
         try:
-            while trainer.images < options.images:
+            while trainer.progress < 1:
                 for name, value in trainer.step(sampler).items():
                     sums.setdefault(name, []).append(value)
                 now = time.monotonic()
+                trainer.minutes = earlier + (now - start) / 60
                 if now - last_log > options.log_seconds:
                     means = {name: round(torch.stack(v).mean().item(), 4) for name, v in sums.items()}
                     if not math.isfinite(means["d"] + means["g"]):
@@ -282,29 +339,25 @@ def train(options: GeneratorTraining) -> Path:
                 if now - last_save > options.save_seconds:
                     checkpoint()
                     last_save = now
-                if options.minutes is not None and now - start > options.minutes * 60:
-                    break
         finally:
             path = checkpoint()
         if options.publish is not None:
-            publish(trainer, folder=options.publish, seconds=time.monotonic() - start)
+            publish(trainer, folder=options.publish)
     return path
 
 
-def publish(trainer: Trainer, *, folder: Path, seconds: float) -> Path:
+def publish(trainer: Trainer, *, folder: Path) -> Path:
     """Writes the EMA weights as the shipped generator, with an account of the run."""
     size, _ = trainer.now()
     record = {
-        "licence": "Apache-2.0",
-        "data": "4,050 training faces: SFHQ-T2I and SFHQ (MIT), US Congress portraits (public domain), "
-        "UK Parliament portraits (CC BY 3.0, credit: UK Parliament)",
+        **provenance(trainer.options.data, otherwise=OUR_FACES),
         "run": {
             "images": trainer.images,
             "last_size_px": size,
             "batch": trainer.options.batch,
             "device": trainer.options.device,
             "seed": trainer.options.seed,
-            "hours_of_this_sitting": round(seconds / 3600, 2),
+            "hours": round(trainer.minutes / 60, 2),
         },
     }
     return save_weights(

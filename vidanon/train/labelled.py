@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidanon.errors import InputError
-from vidanon.types import FloatArray, ImageArray
+from vidanon.types import FIVE_POINTS, FloatArray, ImageArray
 
 HELD_OUT_EVERY = 5
 """Every fifth labelled picture, in the order of the names, is never trained on."""
@@ -97,8 +97,12 @@ def halved(image: ImageArray, *, least: int) -> tuple[ImageArray, ...]:
 
 def read_faces(folder: Path, *, limit: int | None = None, part: str = "train") -> list[FaceCrop]:
     """The face crops of `faces/` whose split is `part`, at most `limit` of them."""
-    labels = np.load(folder / "labels.npz")
-    kp, boxes, parts = labels["kp"].astype(np.float32), labels["box"].astype(np.float32), labels["split"]
+    with np.load(folder / "labels.npz") as labels:
+        boxes, parts = labels["box"].astype(np.float32), labels["split"]
+        if "points" in labels:
+            points = labels["points"][:, : len(FIVE_POINTS)].astype(np.float32)
+        else:
+            points = np.stack([five_points(kp) for kp in labels["kp"].astype(np.float32)])
     crops: list[FaceCrop] = []
     for archive in sorted(folder.glob("images-*.zip")):
         with zipfile.ZipFile(archive) as z:
@@ -107,7 +111,7 @@ def read_faces(folder: Path, *, limit: int | None = None, part: str = "train") -
                 if str(parts[row]) != part or (limit is not None and len(crops) >= limit):
                     continue
                 image = np.asarray(Image.open(io.BytesIO(z.read(name))).convert("RGB"))
-                crops.append(FaceCrop(halved(image, least=32), boxes[row], five_points(kp[row])))
+                crops.append(FaceCrop(halved(image, least=32), boxes[row], points[row]))
     return crops
 
 

@@ -34,7 +34,7 @@ def low_frequency(painted: Tensor, image: Tensor, hidden: Tensor, *, cells: int 
 def reconstruction(painted: Tensor, image: Tensor, hidden: Tensor) -> Tensor:
     """L1 over the hidden part.
 
-    Finds eyes, nose and mouth within minutes, and pulls every latent to one mean face: a crutch for short runs.
+    Where the code of the face itself is given, it teaches how the appearance model's features look in this light.
     """
     return ((painted - image).abs() * hidden).sum() / (hidden.sum() * image.shape[1] + 1e-6)
 
@@ -47,18 +47,24 @@ def seam(painted: Tensor, image: Tensor, hidden: Tensor, outside: Tensor) -> Ten
     return ((painted - image).abs() * ring).sum() / (ring.sum() * image.shape[1] + 1e-6)
 
 
-def diversity(painted: Tensor, hidden: Tensor, *, limit: float) -> Tensor:
-    """Minus the distance between the two halves of a batch (same crop, two latents), up to `limit`.
+def likeness(painted: Tensor, person: Tensor, face: Tensor) -> Tensor:
+    """One minus the correlation of the painted details with the features asked for, over the hidden part.
 
-    After mode-seeking GANs (Mao et al. 2019, https://arxiv.org/abs/1903.05628). Of brightness without its mean and
-    low-passed, so that neither a colour cast nor noise pays: only features do.
+    `painted` [B, 3, S, S]; `person` [B, 4, S, S] of the appearance model; `face` [B, 1, S, S]. Blind to tone, shading
+    and contrast, which the surroundings decide: it only says who is to be painted.
     """
-    grey = painted.mean(1, keepdim=True)
-    share = hidden.mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
-    grey = (grey - (grey * hidden).mean((1, 2, 3), keepdim=True) / share) * hidden
-    one, two = F.avg_pool2d(grey, 2).chunk(2)
-    distance = (one - two).abs().mean((1, 2, 3)) / share.chunk(2)[0][:, 0, 0, 0]
-    return -distance.clamp(max=limit).mean()
+    kernel = max(3, painted.shape[-1] // 6 | 1)
+    weight = person[:, 3:] * face
+
+    def detail(image: Tensor) -> Tensor:
+        for _ in range(2):  # twice: a box would ring
+            blurred = F.avg_pool2d(image * weight, kernel, 1, kernel // 2)
+            image = image - blurred / F.avg_pool2d(weight, kernel, 1, kernel // 2).clamp(min=1e-3)
+        return image * weight
+
+    one, two = detail(painted), detail(person[:, :3])
+    power = one.square().sum((1, 2, 3)) * two.square().sum((1, 2, 3))
+    return 1 - ((one * two).sum((1, 2, 3)) * torch.rsqrt(power + 1e-6)).mean()
 
 
 def equivariance(painted: Tensor, nudged: Tensor, grid: Tensor, face: Tensor) -> Tensor:
@@ -71,19 +77,6 @@ def equivariance(painted: Tensor, nudged: Tensor, grid: Tensor, face: Tensor) ->
     moved = F.grid_sample(painted, grid.to(painted.dtype), padding_mode="border", align_corners=False)
     seen = face * (grid.abs() < 1).all(-1)[:, None]
     return ((moved - nudged).abs() * seen).sum() / (seen.sum() * painted.shape[1] + 1e-6)
-
-
-def identity(codes: Tensor, latents: Tensor, *, temperature: float = 0.1) -> Tensor:
-    """Cross-entropy of telling, from each face's code [B, L], which of the batch's latents [B, L] it was painted with.
-
-    InfoNCE (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748). A latent can only be told in every pose and
-    light if it says who the person is: equal latents stay one person, others become other people. Rows with the same
-    latent share the credit.
-    """
-    similarity = F.normalize(codes.float(), dim=1) @ F.normalize(latents, dim=1).T / temperature
-    same = (latents[:, None] == latents[None]).all(-1)
-    log_share = similarity.log_softmax(1).masked_fill(~same, -torch.inf)
-    return -(log_share.logsumexp(1)).mean()
 
 
 def augment(image: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,6 @@
 """What a run of the generator's training can be told, and how its sizes follow each other.
 
-The defaults are the CPU recipe: small, short, and leaning on a reconstruction term that a long run on a GPU does
-without (README, "Training").
+The defaults are the CPU recipe: small, short, and leaning on its reconstruction term (README, "Training").
 """
 
 from __future__ import annotations
@@ -22,15 +21,9 @@ class Phase:
     """part of this phase over which the new level fades in"""
 
 
-PHASES = (Phase(16, 0.15, 0.0), Phase(32, 0.35, 0.2), Phase(64, 0.5, 0.15))
-"""The CPU recipe, up to 64 px; other resolutions get theirs from `phases_for`."""
-
-
 def phases_for(resolution: int) -> tuple[Phase, ...]:
     """Phases up to a resolution: the finest gets half of the images, each coarser one half of the rest."""
-    if resolution == 64:
-        return PHASES
-    sizes = [s for s in (16, 32, 64, 128, 256) if s <= resolution] or [resolution]
+    sizes = [s for s in (32, 64, 128, 256) if s <= resolution] or [resolution]
     shares = [0.5 ** (len(sizes) - i) for i in range(len(sizes))]
     total = sum(shares)
     return tuple(
@@ -48,40 +41,38 @@ class GeneratorTraining:
     run: Path
     """run folder, made if missing"""
     images: int = 90_000
-    """real images shown, over all phases (by it the phases are laid out)"""
+    """real images shown, over all phases"""
     minutes: float | None = None
-    """stop after so many minutes even if `images` are not reached (the checkpoint resumes)"""
-    resolution: int = 64
+    """time for all phases, earlier sittings included: whichever of the two is spent sooner lays them out"""
+    resolution: int = 128
     """px of the finest level"""
     width: int = 1536
-    """see GeneratorConfig.width"""
+    """channels x px is held at this product: the price of a face"""
     max_channels: int = 192
-    """see GeneratorConfig.max_channels"""
+    """... up to so many channels"""
     batch: int = 8
     """images a step"""
-    rate: float = 0.004
+    rate: float = 0.003
     """Adam's peak learning rate; it falls to a tenth over the last third (0.002 suits runs of millions of images)"""
-    d_rate: float = 0.003
+    d_rate: float = 0.002
     """the discriminator's"""
-    gamma: float = 0.5
+    gamma: float = 1.0
     """weight of R1"""
     r1_every: int = 8
     """steps between two R1 terms"""
-    colour: float = 20.0
+    adversarial: float = 0.3
+    """weight of looking real: with more, a small net draws outlines around faces whose edge it cannot tell"""
+    colour: float = 30.0
     """weight of the low-frequency term"""
     reconstruction: float = 30.0
-    """weight of the L1 term: 0 for a long run on a GPU, where it only costs variety"""
-    seam: float = 10.0
+    """weight of the L1 term, on people whose codes are known: it teaches how the model's features look in this light"""
+    seam: float = 15.0
     """weight of the seam term"""
-    diversity: float = 10.0
-    """weight of the two-latents term"""
-    identity: float = 0.0
-    """weight of telling the latent from the face: 1 for a long run, where nothing else keeps people apart"""
-    steadiness: float = 0.0
-    """weight of the same face in a crop cut a little differently: 10 for a long run"""
-    diversity_limit: float = 0.05
-    """distance of two latents' faces beyond which the term is content"""
-    augment: float = 0.2
+    likeness: float = 3.0
+    """weight of people nobody is looking like their code says"""
+    steadiness: float = 8.0
+    """weight of the same face in a crop cut a little differently"""
+    augment: float = 0.6
     """probability of each discriminator augmentation"""
     ema_images: int = 2_500
     """half-life of the averaged weights, in images"""
@@ -90,7 +81,7 @@ class GeneratorTraining:
     save_seconds: float = 300.0
     """between two checkpoints with their grids"""
     device: str = "cpu"
-    """"cpu" or "cuda\""""
+    """"cpu", "cuda:N" or "auto\""""
     threads: int = 0
     """CPU threads, 0 = all"""
     seed: int = 0

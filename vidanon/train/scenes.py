@@ -22,7 +22,7 @@ from numpy.random import Generator
 
 from vidanon import geometry
 from vidanon.errors import InputError
-from vidanon.train.damage import damage, distract, occlude, texture
+from vidanon.train.damage import damage, distract, occlude, smear, texture
 from vidanon.train.labelled import (
     FaceCrop,
     Labelled,
@@ -55,6 +55,21 @@ def paste_masks() -> list[tuple[FloatArray, ...]]:
         shrunk = (cv2.resize(full, (s, s), interpolation=cv2.INTER_AREA) for s in (256, 128, 64, 32))
         masks.append(tuple(np.asarray(mask, np.float32) for mask in shrunk))
     return masks
+
+
+def tilt(rng: Generator) -> float:
+    """How far a pasted face is turned, radians: mostly upright, often leaning, sometimes lying."""
+    lean = rng.random()
+    if lean < 0.5:
+        return float(np.radians(rng.normal(0, 9)))
+    return float(np.radians(rng.uniform(-60, 60) if lean < 0.8 else rng.uniform(-120, 120)))
+
+
+def turned_half(width: float, height: float, angle: float) -> FloatArray:
+    """Half width and height of the box around a face turned by `angle`: that of the oval in its box, not of the box."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    half = np.array([np.hypot(width * cos, height * sin), np.hypot(width * sin, height * cos)]) / 2
+    return np.asarray(half, np.float32)
 
 
 @dataclass
@@ -168,6 +183,10 @@ class Composer:
         for axis, (have, need) in enumerate(((iw * zoom, w), (ih * zoom, h))):
             offset[axis] = np.clip(offset[axis], min(need - have, 0), max(need - have, 0))
         matrix = np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]])
+        angle = float(np.radians(rng.uniform(-25, 25))) if rng.random() < 0.25 else 0.0
+        if angle:
+            about = geometry.similarity(1.0, angle, (w / 2, h / 2), (w / 2, h / 2))
+            matrix = about @ np.vstack([matrix, [0, 0, 1]])
         mirror = rng.random() < 0.5
         if mirror:
             matrix = np.array([[-1.0, 0, w], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
@@ -185,8 +204,10 @@ class Composer:
         scene.image[y0:y1, x0:x1] = cv2.warpAffine(image, linear, (w, h), flags=mode, borderValue=fill)
         shift = np.array([x0, y0], np.float32)
         for box, points, ignore in zip(source.boxes, source.points, source.ignore, strict=True):
-            corners = geometry.apply(matrix, box.reshape(2, 2))
-            moved = np.concatenate([corners.min(0) + shift, corners.max(0) + shift]).astype(np.float32)
+            cx, cy, bw, bh = geometry.centre_size(box)
+            centre = geometry.apply(matrix, [(cx, cy)])[0] + shift
+            half = turned_half(bw, bh, angle) * np.float32(zoom)
+            moved = np.concatenate([centre - half, centre + half]).astype(np.float32)
             marks = (geometry.apply(matrix, points) + shift).astype(np.float32)
             scene.add(moved, marks[MIRRORED] if mirror else marks, ignore=bool(ignore), window=window)
 
@@ -196,13 +217,8 @@ class Composer:
         face = self.faces[int(rng.integers(len(self.faces)))]
         cx, cy, w, h = geometry.centre_size(face.box)
         scale = size / max(w, h)
-        angle = float(np.radians(rng.normal(0, 9) if rng.random() < 0.6 else rng.uniform(-40, 40)))
-        # A turned face is as wide as a turned oval in its box.
-        half = (
-            scale
-            / 2
-            * np.array([np.hypot(w * np.cos(angle), h * np.sin(angle)), np.hypot(w * np.sin(angle), h * np.cos(angle))])
-        )
+        angle = tilt(rng)
+        half = scale * turned_half(w, h, angle)
         for _ in range(6):
             spread = half if rng.random() < 0.85 else half * 0.2
             centre = rng.uniform(np.minimum(spread, px / 2), np.maximum(px - spread, px / 2))
@@ -228,7 +244,7 @@ class Composer:
             face.levels[level], local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         kind = int(rng.choice(3, p=[0.3, 0.15, 0.55]))
-        alpha = cv2.warpAffine(self.masks[kind][level], local, shape, flags=cv2.INTER_LINEAR)[:, :, None]
+        alpha = cv2.warpAffine(self.masks[kind][level], local, shape, flags=cv2.INTER_LINEAR)
         points = geometry.apply(matrix, face.points).astype(np.float32)
         if mirror:
             points = points[MIRRORED]
@@ -245,16 +261,21 @@ class Composer:
                 patch, (max(2, int(shape[0] / coarse)), max(2, int(shape[1] / coarse))), interpolation=cv2.INTER_AREA
             )
             patch = cv2.resize(small, shape, interpolation=cv2.INTER_LINEAR)
-        scene.image[y0:y1, x0:x1] = (under + alpha * (patch - under)).astype(np.uint8)
-        scene.cover(np.asarray(alpha[:, :, 0], np.float32), x0, y0)
+        if rng.random() < 0.12 and size > 12:
+            reach = float(rng.uniform(0.05, 0.45)) * size
+            along = float(rng.uniform(0, np.pi))
+            patch, alpha = (smear(np.asarray(part, np.float32), reach, along) for part in (patch, alpha))
+        scene.image[y0:y1, x0:x1] = (under + alpha[:, :, None] * (patch - under)).astype(np.uint8)
+        scene.cover(np.asarray(alpha, np.float32), x0, y0)
         if rng.random() < 0.35:
             occlude(scene.image, box, points, angle, rng)
         scene.add(box, points, ignore=False, window=(0, 0, px, px))
 
 
 def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = None) -> Composer:
-    """The composer over a data folder: `faces/` (train split), `crowd-dev/` (not held out), pseudo-labels."""
-    crops = read_faces(data / "faces", limit=faces) if (data / "faces").exists() else []
+    """The composer over a face set, or a folder of `faces/` (train split) and `crowd-dev/` (not held out)."""
+    folder = data if (data / "labels.npz").exists() else data / "faces"
+    crops = read_faces(folder, limit=faces) if folder.exists() else []
     pictures: list[Labelled] = []
     if (data / "crowd-dev").exists():
         names, _ = split(list(json.loads((data / "crowd-dev" / "boxes.json").read_text())))

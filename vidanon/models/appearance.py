@@ -1,0 +1,241 @@
+"""The appearance model: what makes a face somebody, apart from where its features are and how it is lit.
+
+A linear model of shape-free faces (active appearance models, Cootes, Edwards & Taylor 2001,
+https://doi.org/10.1109/34.927467). Every training face was warped until its keypoints lay on the canonical ones, its
+tone and shading were taken off, and the rest split into what pose and expression explain and what they do not; the
+principal axes of the latter are what a latent mixes. A standard normal latent is therefore a new person, the same
+one in every frame, and the keypoints say where that person's features go.
+
+In: a latent and keypoints. Out: the features' light and dark in the crop, for the generator to clothe in skin, light
+and surroundings. Shape comments: B batch, K latent, T texture px, S crop px, M control points.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS
+
+_RIGHT_HALF = {
+    "right_eye": (0.389, 0.393),
+    "right_pupil": (0.389, 0.389),
+    "right_lid_upper": (0.385, 0.378),
+    "right_lid_lower": (0.391, 0.404),
+    "mouth_right": (0.403, 0.627),
+    "right_ear": (0.300, 0.449),
+    "right_shoulder": (0.065, 1.004),
+    "right_brow_outer": (0.286, 0.327),
+    "right_brow_inner": (0.450, 0.324),
+    "jaw_0": (0.260, 0.352),
+    "jaw_1": (0.262, 0.508),
+    "jaw_2": (0.306, 0.670),
+    "jaw_3": (0.392, 0.757),
+}
+_MIDDLE = {"nose": 0.515, "lip_upper_inner": 0.628, "lip_lower_inner": 0.645, "jaw_4": 0.794}
+
+
+def _canonical() -> Tensor:
+    points = torch.full((N_FACE_POINTS, 2), torch.nan)
+    for name, (x, y) in _RIGHT_HALF.items():
+        other = f"jaw_{8 - int(name[4:])}" if name.startswith("jaw_") else name.replace("right", "left")
+        points[FACE_POINT_INDEX[name]] = torch.tensor([x, y])
+        points[FACE_POINT_INDEX[other]] = torch.tensor([1 - x, y])
+    for name, y in _MIDDLE.items():
+        points[FACE_POINT_INDEX[name]] = torch.tensor([0.5, y])
+    return points
+
+
+CANONICAL = _canonical()
+"""[30, 2] the mean training face in 0..1 of its upright crop, made symmetric"""
+
+_ON_FACE = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))]
+_BROWS = [i for i, name in enumerate(FACE_POINTS) if "_brow_" in name]
+_HAIRLINE = (0.0, -0.15)
+"""from the brows to about the hairline, in crops"""
+_FRAME = torch.tensor([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
+"""the crop's border holds still"""
+STRAY = 0.25
+"""How far, in crops, a point may lie from where the others put it: further out it is taken for an error."""
+STIFFNESS = 2e-4
+"""Smoothing of the thin plate: where points nearly meet (a closed eye, a far cheek in profile) they may not tear it."""
+LOW, HIGH = 0.14, 0.86
+"""The texture's part of the canonical crop."""
+N_FEATURES = 14
+RAREST = 0.05
+"""Share of the training faces, at each end of a trait, that nobody is made to look like."""
+KNOTS = 33
+
+
+def settled(points: Tensor) -> Tensor:
+    """Keypoints [B, 30, 2] without gaps or strays: the unknown lie where the known ones' similarity puts them."""
+    canonical = CANONICAL.to(points)
+    known = torch.isfinite(points).all(-1)
+    known[:, [i for i in range(N_FACE_POINTS) if i not in _ON_FACE]] = False
+    weight = known.to(points.dtype)[..., None]
+    total = weight.sum(1).clamp(min=1)
+    at = torch.where(known[..., None], points, canonical)
+    middle, home = (weight * at).sum(1) / total, (weight * canonical).sum(1) / total
+    a, c = (at - middle[:, None]) * weight, (canonical - home[:, None]) * weight
+    # least-squares similarity as one complex number: rotation and zoom of the canonical face
+    power = c.square().sum((1, 2))
+    real = (a * c).sum((1, 2)) / power.clamp(min=1e-6)
+    imaginary = (a[..., 1] * c[..., 0] - a[..., 0] * c[..., 1]).sum(1) / power.clamp(min=1e-6)
+    few = power < 1e-3  # one point, or none: no telling how the face is turned
+    real, imaginary = torch.where(few, 1.0, real), torch.where(few, 0.0, imaginary)
+    middle = torch.where(known.any(1)[:, None], middle, canonical[_ON_FACE].mean(0))
+    home = torch.where(known.any(1)[:, None], home, canonical[_ON_FACE].mean(0))
+    away = canonical - home[:, None]
+    turned = torch.stack(
+        [
+            real[:, None] * away[..., 0] - imaginary[:, None] * away[..., 1],
+            imaginary[:, None] * away[..., 0] + real[:, None] * away[..., 1],
+        ],
+        -1,
+    )
+    expected = middle[:, None] + turned
+    off = torch.where(known[..., None], at - expected, 0.0)
+    length = off.norm(dim=-1, keepdim=True)
+    whole: Tensor = expected + off * (STRAY / length.clamp(min=STRAY))
+    return whole
+
+
+def features(points: Tensor) -> Tensor:
+    """[B, 14] of settled keypoints [B, 30, 2]: how the head is turned, and what the face is doing."""
+
+    def at(name: str) -> Tensor:
+        return points[:, FACE_POINT_INDEX[name]]
+
+    def apart(one: str, other: str) -> Tensor:
+        distance: Tensor = torch.linalg.vector_norm(at(one) - at(other), dim=-1)
+        return distance
+
+    eyes, mouth = (at("right_eye") + at("left_eye")) / 2, (at("mouth_right") + at("mouth_left")) / 2
+    lips = (at("lip_upper_inner") + at("lip_lower_inner")) / 2
+    brows = (at("right_brow_inner") + at("left_brow_inner")) / 2
+    gaze = at("right_pupil") - at("right_eye") + at("left_pupil") - at("left_eye")
+    length = (eyes - mouth).norm(dim=-1).clamp(min=0.05)
+    yaw = (at("nose") - (eyes + mouth) / 2)[:, 0] / length
+    cheeks = (at("nose") - (at("jaw_1") + at("jaw_7")) / 2)[:, 0] / length
+    opening = apart("lip_upper_inner", "lip_lower_inner") / length
+    values = [
+        yaw,
+        yaw.square(),
+        cheeks,
+        cheeks.square(),
+        (at("nose") - eyes)[:, 1] / length,
+        opening,
+        opening.square(),
+        apart("mouth_right", "mouth_left") / length,
+        (mouth - lips)[:, 1] / length,
+        apart("right_lid_upper", "right_lid_lower") / length,
+        apart("left_lid_upper", "left_lid_lower") / length,
+        (brows - eyes)[:, 1] / length,
+        gaze[:, 0] / length,
+        gaze[:, 1] / length,
+    ]
+    return torch.stack(values, 1)
+
+
+def controls(points: Tensor) -> Tensor:
+    """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], the hairline, the crop's border."""
+    hairline = points[:, _BROWS] + torch.tensor(_HAIRLINE, device=points.device)
+    return torch.cat([points[:, _ON_FACE], hairline, _FRAME.to(points).expand(len(points), -1, -1)], 1)
+
+
+def _bend(squared: Tensor) -> Tensor:
+    return squared * torch.log(squared + 1e-9)
+
+
+def warp_field(pins: Tensor, goals: Tensor, at: Tensor) -> Tensor:
+    """[B, N, 2] where the thin-plate spline that takes `pins` [B, M, 2] to `goals` [B, M, 2] takes `at` [N, 2].
+
+    Bookstein 1989, https://doi.org/10.1109/34.24792.
+    """
+    b, m, _ = pins.shape
+    eye = torch.eye(m, device=pins.device, dtype=pins.dtype)
+    flat = torch.cat([torch.ones_like(pins[..., :1]), pins], -1)
+    top = torch.cat([_bend((pins[:, :, None] - pins[:, None]).square().sum(-1)) + STIFFNESS * eye, flat], 2)
+    bottom = torch.cat([flat.transpose(1, 2), flat.new_zeros(b, 3, 3)], 2)
+    right = torch.cat([goals, goals.new_zeros(b, 3, 2)], 1)
+    weights = torch.linalg.solve(torch.cat([top, bottom], 1), right)
+    squared = (at[None, :, None] - pins[:, None]).square().sum(-1)
+    plane = torch.cat([torch.ones_like(at[:, :1]), at], -1)
+    landed: Tensor = _bend(squared) @ weights[:, :m] + plane @ weights[:, m:]
+    return landed
+
+
+def grid(size: int, *, low: float = 0.0, high: float = 1.0, like: Tensor) -> Tensor:
+    """[size * size, 2] pixel centres from `low` to `high`, row by row."""
+    line = low + (high - low) * (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y], -1).reshape(-1, 2)
+
+
+class Appearance(nn.Module):
+    """Zero until it is fitted (`train/appearance.py`) or loaded: then every latent looks like nobody in particular."""
+
+    def __init__(self, latent_dim: int, px: int) -> None:
+        super().__init__()
+        self.px = px
+        self.mean: Tensor
+        self.axes: Tensor
+        self.moods: Tensor
+        self.usual: Tensor
+        self.cover: Tensor
+        self.traits: Tensor
+        self.mix: Tensor
+        self.register_buffer("mean", torch.zeros(3, px, px))
+        self.register_buffer("axes", torch.zeros(latent_dim, 3 * px * px))
+        """what one standard deviation of each latent coordinate changes"""
+        self.register_buffer("moods", torch.zeros(N_FEATURES, 3 * px * px))
+        """what one standard deviation of each feature changes"""
+        self.register_buffer("usual", torch.stack([torch.zeros(N_FEATURES), torch.ones(N_FEATURES)]))
+        """mean and standard deviation of the features"""
+        self.register_buffer("cover", torch.zeros(1, px, px))
+        """1 where the model knows faces, 0 beyond"""
+        self.register_buffer(
+            "traits", torch.special.ndtri(torch.linspace(RAREST, 1 - RAREST, KNOTS)).repeat(latent_dim, 1)
+        )
+        """quantiles, from RAREST to 1 - RAREST, of the traits that a code is a mixture of"""
+        self.register_buffer("mix", torch.eye(latent_dim))
+        """[traits, axes]"""
+
+    def person(self, latent: Tensor) -> Tensor:
+        """The code [B, K] of the person a standard normal latent [B, K] stands for.
+
+        People differ by traits that most have a little of and few have much of: glasses are there or not, and half a
+        pair looks like a ghost's. So a latent picks each trait from how the training faces have it, rarest left out.
+        """
+        at = torch.special.ndtr(latent.float()) * (KNOTS - 1)
+        low = at.floor().clamp(0, KNOTS - 2)
+        index = low.long().T
+        one, two = self.traits.gather(1, index), self.traits.gather(1, index + 1)
+        code: Tensor = torch.lerp(one, two, (at - low).T).T @ self.mix
+        return code
+
+    def texture(self, code: Tensor, features: Tensor) -> Tensor:
+        """[B, 3, T, T] of codes [B, K] and features [B, 14]; the unit is the contrast of a face."""
+        mood = ((features - self.usual[0]) / self.usual[1]).clamp(-3, 3)
+        face: Tensor = self.mean + (code @ self.axes + mood @ self.moods).unflatten(1, (3, self.px, self.px))
+        return face
+
+    @torch.no_grad()
+    def forward(self, points: Tensor, code: Tensor, size: int) -> Tensor:
+        """[B, 4, S, S]: the face's features in the crop, and how far the model covers each pixel.
+
+        `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown; `code` [B, K].
+        """
+        points = settled(points.float())
+        texture = self.texture(code.float(), features(points))
+        texture = torch.cat([texture * self.cover, self.cover.expand(len(points), -1, -1, -1)], 1)
+        coarse = max(size // 2, 8)
+        pins = controls(points)
+        goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
+        field = warp_field(pins, goals, grid(coarse, like=points)).unflatten(1, (coarse, coarse)).permute(0, 3, 1, 2)
+        field = F.interpolate(field, size=(size, size), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+        if size < self.px:
+            texture = F.interpolate(texture, size=(size, size), mode="area")
+        where = (field - LOW) / (HIGH - LOW) * 2 - 1
+        return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False)

@@ -1,0 +1,65 @@
+"""Boxes in frames without a detection, from where optical flow took the face's own pixels during the scan.
+
+In come a track's detections with the chains of boxes behind and ahead of them, out come boxes for the frames between
+two detections, and past the first and the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from vidanon.geometry import Array
+from vidanon.track.live import RawPoint
+from vidanon.track.path import logs, unlogs
+from vidanon.types import FloatArray
+
+ASTRAY = 0.5
+"""how far off the detection at its end, in face sizes or of log size, a chain may be that went the right way"""
+BELIEVED = 2
+"""confident detections from which a track is carried past its ends: what was seen once is more often nothing"""
+
+
+def between(points: Sequence[RawPoint]) -> dict[int, Array]:
+    """Boxes [4] xyxy px by frame, between detections: from either side, each nearer its own more.
+
+    What a chain has drifted when it reaches the next detection is taken out of it, spread over its frames.
+    """
+    found: dict[int, Array] = {}
+    for one, two in pairwise(points):
+        n = two.frame - one.frame
+        if n < 2:
+            continue
+        first, last = logs(np.array([one.face.box, two.face.box], np.float64))
+        forth = _straightened(one.face.ahead[:n], n, last)
+        back = _straightened(two.face.behind[:n], n, first)
+        for i in range(1, n):
+            there = [(n - i, forth[i - 1])] if i <= len(forth) else []
+            there += [(i, back[n - i - 1])] if n - i <= len(back) else []
+            if there:
+                weights = np.array([w for w, _ in there], np.float64)
+                path = np.average([row for _, row in there], axis=0, weights=weights)
+                found[one.frame + i] = unlogs(path[None])[0]
+    return found
+
+
+def _straightened(chain: FloatArray, n: int, end: Array) -> Array:
+    """A chain's first n boxes [K, 4] as a path that meets `end` [4] after n frames, if it comes so far."""
+    path = logs(np.asarray(chain, np.float64).reshape(-1, 4))
+    if len(path) < n:
+        return path
+    drift = end - path[-1]
+    off = max(float(np.hypot(*drift[:2]) / np.exp(end[2:].mean())), float(np.abs(drift[2:]).max()))
+    if off > ASTRAY:
+        return path[:0]
+    return np.asarray(path + drift * (np.arange(1, n + 1) / n)[:, None], np.float64)
+
+
+def past(point: RawPoint, points: Sequence[RawPoint], *, backwards: bool) -> Array:
+    """Boxes [K, 4] xyxy px in the frames after a track's last detection, or before its first, nearest first."""
+    chain = point.face.behind if backwards else point.face.ahead
+    if sum(p.source == "detected" for p in points) < BELIEVED:
+        chain = chain[:0]
+    return np.asarray(chain, np.float64).reshape(-1, 4)

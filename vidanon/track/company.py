@@ -1,0 +1,93 @@
+"""Who else is in the picture: where the other tracks are seen while one of them is not.
+
+In come the tracks of every frame, out comes for one of them the boxes of the others in the frames in which it was not
+seen, and which of its boxes there lie behind one of these: on their head, or on the body below it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidanon.geometry import Array, area, centre_size, within
+from vidanon.track.live import LiveTrack
+
+HEAD = 0.5
+"""part of a box that lies on a face that is seen, from which it is behind it, or is that face"""
+BODY = 0.75
+"""part of a box that lies on somebody's body, from which it is behind it"""
+NEARER = 1.15
+"""how many times larger a face is than another, at least, whose owner walks in front"""
+SHOULDERS = 1.4
+"""half the width of a body, in face widths"""
+WAIST = 5.0
+"""height of what of a body is thought to be upright, in face heights, from the chin down"""
+HOLE = 3
+"""frames between two hidden ones that are hidden as well"""
+
+
+class Company:
+    """Where which track was seen, as far back as any that is alive may be asked about."""
+
+    def __init__(self) -> None:
+        self._frames: deque[tuple[int, float, list[tuple[LiveTrack, Array]]]] = deque()
+
+    def note(self, frame: int, seconds: float, tracks: Sequence[LiveTrack], *, since: float) -> None:
+        """Notes the tracks seen in a frame; what is older than `since` seconds is forgotten."""
+        seen = [(t, np.asarray(t.points[-1].face.box, np.float64)) for t in tracks if t.frame == frame]
+        self._frames.append((frame, seconds, seen))
+        while self._frames and self._frames[0][1] < since:
+            self._frames.popleft()
+
+    def of(self, track: LiveTrack, frames: set[int], believed: Callable[[LiveTrack], bool]) -> dict[int, Array]:
+        """Boxes [N, 4] of the other tracks that are believed, by frame, outside `frames`; none are left out."""
+        found: dict[int, Array] = {}
+        for frame, _, seen in self._frames:
+            if frame in frames:
+                continue
+            boxes = [box for other, box in seen if (owner := _owner(other)) is not track and believed(owner)]
+            if boxes:
+                found[frame] = np.array(boxes)
+        return found
+
+
+def _owner(track: LiveTrack) -> LiveTrack:
+    while track.became is not None:
+        track = track.became
+    return track
+
+
+def hidden(boxes: Array, frames: Sequence[int], others: Mapping[int, Array]) -> NDArray[np.bool_]:
+    """Which of a track's boxes [N, 4] xyxy px, in frames in which it was not seen, lie behind somebody who was.
+
+    Holes of a few frames between two such are filled: nobody shows for a moment.
+    """
+    out = np.array([frame in others and _behind(box, others[frame]) for box, frame in zip(boxes, frames, strict=True)])
+    where = [int(k) for k in np.flatnonzero(out)]
+    for low, high in pairwise(where):
+        if high - low <= HOLE + 1 and abs(frames[high] - frames[low]) == high - low:
+            out[low:high] = True
+    return out.astype(bool)
+
+
+def _behind(box: Array, others: Array) -> bool:
+    if float(within(box, others).max()) >= HEAD or float(within(others, box).max()) >= BODY:
+        return True
+    nearer = others[area(others) >= NEARER**2 * area(box)]
+    if not len(nearer):
+        return False
+    c = centre_size(nearer)
+    body = np.stack(
+        [
+            c[:, 0] - SHOULDERS * c[:, 2],
+            nearer[:, 3] - 0.25 * c[:, 3],
+            c[:, 0] + SHOULDERS * c[:, 2],
+            nearer[:, 3] + WAIST * c[:, 3],
+        ],
+        axis=1,
+    )
+    return bool(float(within(box, body).max()) >= BODY)
