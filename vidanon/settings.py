@@ -87,9 +87,9 @@ class RenderSettings(Frozen, frozen=True):
     """how far the mask reaches past the settled face box, in parts of its side"""
     feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.12
     """width of the soft edge outside the mask, in parts of the box side"""
-    truncation: Unit = 1.0
+    truncation: Unit = 0.9
     """1 = the latent as drawn (most varied), 0 = the mean face"""
-    shape_change: Annotated[float, msgspec.Meta(ge=0, le=0.03)] = 0.012
+    shape_change: Annotated[float, msgspec.Meta(ge=0, le=0.03)] = 0.009
     """how far a new face's features lie from the person's own, in crops (an eye distance is about 0.22), one standard
     deviation; 0 = exactly where theirs are"""
     reuse_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
