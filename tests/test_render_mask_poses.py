@@ -16,7 +16,7 @@ from vidanon.render.align import face_pose
 from vidanon.render.mask import core_mask, outline_px
 from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS, FloatArray, Region
 
-LABELS = Path("/work/shared/data/faces/labels.npz")
+LABELS = Path(__file__).parents[2] / "shared" / "data" / "faces" / "labels.npz"
 
 HEAD = np.array([0.76, 1.0, 0.9])
 """half-axes of the head: across, up, deep"""
