@@ -8,7 +8,7 @@ from drawn_faces import write_faces
 
 from vidanon import geometry
 from vidanon.models.appearance import CANONICAL, Appearance, controls, features, grid, settled, warp_field
-from vidanon.train.appearance import Gathered, codes, cover_of, fit, gather, independent, shape_free, unlit
+from vidanon.train.appearance import codes, cover_of, fit, gather, independent, shape_free, unlit
 from vidanon.train.faces import CropSampler, load_faces
 from vidanon.types import FACE_POINT_INDEX
 
@@ -78,7 +78,7 @@ def met(tmp_path_factory: pytest.TempPathFactory) -> tuple[Appearance, torch.Ten
     faces = load_faces(write_faces(tmp_path_factory.mktemp("faces")), px=128, split="train")
     sampler = CropSampler(faces, device=torch.device("cpu"), seed=1)
     gathered = gather(sampler, px=32)
-    model = fit(Gathered(gathered.data.clone(), gathered.facts), latent_dim=40, px=32)
+    model = fit(gathered, latent_dim=40, px=32)
     return model, codes(model, gathered), sampler
 
 

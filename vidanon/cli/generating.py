@@ -17,7 +17,6 @@ import typer
 
 from vidanon.cli import console
 from vidanon.cli import options as o
-from vidanon.errors import UsageError
 
 if TYPE_CHECKING:
     from vidanon.evaluate.generator_report import GeneratorReport
@@ -112,7 +111,7 @@ def generator(
     equipment = Equipment(
         settings=settings,
         device=pick_device(settings.run.device),
-        judges=tuple(_judge(text) for text in against or ()),
+        judges=tuple((path, scale or 1.0) for path, scale in map(o.path_and_scale, against or ())),
         latents=latents,
         seed=seed,
         weights=weights,
@@ -152,20 +151,6 @@ def put_report(report: GeneratorReport) -> None:
     for table in tables(report):
         console.put("")
         console.put_table(table.heads, table.rows)
-
-
-def _judge(text: str) -> tuple[str, float]:
-    """(path, scale) of an --against."""
-    path, at, scale = text.rpartition("@")
-    if not at:
-        return text, 1.0
-    try:
-        factor = float(scale)
-    except ValueError:
-        factor = 0.0
-    if factor <= 0:
-        raise UsageError(f"--against {text}: {scale!r} is not a scale", hint="write yunet.onnx@2")
-    return path, factor
 
 
 def _real(folder: Path, pool: Workers) -> FloatArray:

@@ -48,18 +48,12 @@ def _rival(text: str, settings: Settings) -> Detector:
     from vidanon.detect.onnx import OnnxNetwork
     from vidanon.detect.plain import PlainDetector
 
-    path, at, scale = text.rpartition("@")
-    if not at:
+    path, scale = o.path_and_scale(text)
+    if scale is None:
         return _built(_with_detector(settings, text))
-    try:
-        factor = float(scale)
-    except ValueError:
-        factor = 0.0
-    if factor <= 0:
-        raise UsageError(f"--against {text}: {scale!r} is not a scale", hint="write yunet.onnx@2")
     least, threads = settings.detect.weak_threshold, settings.run.threads
     network = OnnxNetwork(Path(path), least=least, nms_iou=settings.detect.nms_iou, threads=threads)
-    return PlainDetector(network, name=network.name, scale=factor)
+    return PlainDetector(network, name=network.name, scale=scale)
 
 
 def _with_detector(settings: Settings, detector: str) -> Settings:

@@ -201,6 +201,20 @@ def settings_of(
     return load(preset, overrides={**overrides, **typed}, names=names)
 
 
+def path_and_scale(text: str) -> tuple[str, float | None]:
+    """PATH or PATH@SCALE of an --against; no scale is None. Raises UsageError for a scale that is none."""
+    path, at, scale = text.rpartition("@")
+    if not at:
+        return text, None
+    try:
+        factor = float(scale)
+    except ValueError:
+        factor = 0.0
+    if factor <= 0:
+        raise UsageError(f"--against {text}: {scale!r} is not a scale", hint="write yunet.onnx@2")
+    return path, factor
+
+
 def drop_audio(no_audio: bool | None) -> str | None:
     """The setting that --no-audio stands for; None where it was not typed."""
     return "drop" if no_audio else None

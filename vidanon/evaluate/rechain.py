@@ -56,17 +56,18 @@ def _chain(frames: Sequence[ScannedFrame], missing: Missing, at: int, face: Scan
 
 def _found(frames: Sequence[ScannedFrame], at: int, box: Array) -> int | None:
     """The detection of a frame that is where a box is."""
-    if not 0 <= at < len(frames) or not frames[at].faces:
-        return None
-    overlaps = iou(box, [f.box for f in frames[at].faces])[0]
-    best = int(overlaps.argmax())
-    return best if overlaps[best] >= SAME else None
+    return _nearest([f.box for f in frames[at].faces], box) if 0 <= at < len(frames) else None
 
 
 def _leading(frames: Sequence[ScannedFrame], at: int, box: Array) -> int | None:
     """The detection of a frame that flows to where a box is in the next."""
-    if not frames[at].faces:
+    return _nearest([f.box + np.tile(f.flow, 2) for f in frames[at].faces], box)
+
+
+def _nearest(boxes: Sequence[Array | FloatArray], box: Array) -> int | None:
+    """The one of some boxes that overlaps a box most, if it is the same face's."""
+    if not boxes:
         return None
-    overlaps = iou(box, [f.box + np.tile(f.flow, 2) for f in frames[at].faces])[0]
+    overlaps = iou(box, boxes)[0]
     best = int(overlaps.argmax())
     return best if overlaps[best] >= SAME else None

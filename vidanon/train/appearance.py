@@ -109,13 +109,13 @@ def gather(sampler: CropSampler, *, px: int) -> Gathered:
 
 
 def fit(gathered: Gathered, *, latent_dim: int, px: int, seed: int = 0) -> Appearance:
-    """The model of a gathered face set; overwrites `gathered.data`, which is large."""
-    data, facts = gathered.data, gathered.facts
+    """The model of a gathered face set."""
+    facts = gathered.facts
     cover, _ = cover_of(px)
     usual = torch.stack([facts.mean(0), facts.std(0).clamp(min=1e-4)])
     mood = ((facts - usual[0]) / usual[1]).clamp(-3, 3)
-    mean = data.mean(0)
-    data -= mean
+    mean = gathered.data.mean(0)
+    data = gathered.data - mean
     moods = torch.linalg.solve(mood.T @ mood + RIDGE * torch.eye(mood.shape[1]), mood.T @ data)
     data -= mood @ moods
     rank = min(latent_dim, *data.shape)
@@ -164,7 +164,7 @@ def independent(known: Tensor, *, steps: int = 200) -> Tensor:
 
 
 def codes(model: Appearance, gathered: Gathered) -> Tensor:
-    """[2 N, K] codes of the faces gathered (before `fit` has overwritten them): projections, standard deviation 1."""
+    """[2 N, K] codes of the faces gathered: projections, standard deviation 1."""
     weigh = model.cover[0].sqrt().clamp(min=LEAST).expand(3, model.px, model.px).flatten()
     mood = ((gathered.facts - model.usual[0]) / model.usual[1]).clamp(-3, 3)
     axes = model.axes * weigh

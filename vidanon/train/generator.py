@@ -21,7 +21,7 @@ from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import read_weights, save_weights
 from vidanon.train import losses
-from vidanon.train.appearance import Gathered, codes, fit, gather
+from vidanon.train.appearance import codes, fit, gather
 from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces, nudged
 from vidanon.train.grids import save_grid
 from vidanon.train.recipes import GeneratorTraining, phases_for
@@ -116,8 +116,8 @@ class Trainer:
         """Learns who the training faces are: their codes, and the appearance model itself where there is none yet."""
         gathered = gather(sampler, px=self.config.appearance_px)
         if not self.g.appearance.cover.any():
-            whole = Gathered(gathered.data.clone(), gathered.facts)
-            model = fit(whole, latent_dim=self.config.latent_dim, px=self.config.appearance_px, seed=self.options.seed)
+            shape = {"latent_dim": self.config.latent_dim, "px": self.config.appearance_px}
+            model = fit(gathered, **shape, seed=self.options.seed)
             for network in (self.g, self.ema.network):
                 network.appearance.load_state_dict(model.state_dict())
         self.codes = codes(self.g.appearance.cpu(), gathered).to(self.device)
