@@ -54,6 +54,7 @@ def test_the_verbs_are_all_there() -> None:
         "evaluate generator",
         "evaluate grids",
         "evaluate misses",
+        "evaluate speed",
         "evaluate temporal",
         "info",
         "plan anonymize",
@@ -71,6 +72,7 @@ def test_the_verbs_are_all_there() -> None:
         "train generator",
         "train labels",
         "train landmarks",
+        "train publish",
     ]
 
 

@@ -91,7 +91,7 @@ def test_the_decoding_of_the_runtime_is_that_of_the_training() -> None:
     raw[0, :5] = torch.tensor([200.0, 0.0, 0.0, 90.0, -90.0])
     raw[1, 0] = -200.0
     logits, boxes, points = decode(raw, where)
-    found = decoded(raw.numpy(), where.numpy())
+    found = decoded(raw.numpy(), where.numpy(), raw[:, 0].numpy())
     np.testing.assert_allclose(found.boxes, boxes.numpy(), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(found.keypoints, points.numpy(), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(found.scores, logits.sigmoid().numpy(), atol=1e-6)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vidanon import settings
+from vidanon.detect.matching import Matches
 from vidanon.errors import InputError, UsageError
 from vidanon.evaluate.calibrate import choose, preset_text, wilson
-from vidanon.evaluate.detector import Matches
 
 
 def matches(found_at: list[float], sizes: list[float], false: list[float]) -> Matches:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidanon.detect.matching import match
 from vidanon.errors import InputError
-from vidanon.evaluate.detector import average_precision, evaluate, match, threshold_at
+from vidanon.evaluate.detector import average_precision, evaluate, threshold_at
 from vidanon.types import Detections, FloatArray, ImageArray
 
 

@@ -12,17 +12,19 @@ import torch
 from drawn_faces import write_faces
 from PIL import Image
 
-from vidanon.detect.ours import OurNetwork
+from vidanon.detect.ours import calibrated
 from vidanon.errors import InputError, UsageError
-from vidanon.models.detector import DetectorConfig, DetectorNet, cells
+from vidanon.locations import weights_dir
+from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, cells, grown
 from vidanon.models.weights import load_weights, read_manifest
 from vidanon.train import pseudo
-from vidanon.train.detector import DetectorTraining, learning_rate, publish, train
+from vidanon.train.detector import DetectorTraining, begin, learning_rate, train
 from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
 from vidanon.train.labelled import Labelled, read_pseudo, split, unknown_points
 from vidanon.train.pseudo import PseudoOptions, agree
+from vidanon.train.publishing import DetectorPublishing, fit_calibration, publish_detector
 from vidanon.train.runs import load_checkpoint
-from vidanon.train.scenes import Composer, composer
+from vidanon.train.scenes import Composer, composer, covered
 from vidanon.types import Detections
 
 SMALL = DetectorConfig(stem=8, widths=(8, 16, 16, 16), depths=(0, 1, 1, 1), neck=16)
@@ -59,7 +61,8 @@ def options(data: Path, run: Path, **changes: object) -> DetectorTraining:
 def targets(boxes: list[list[float]], *, ignore: list[bool] | None = None) -> Targets:
     box = torch.tensor([boxes])
     shy = torch.tensor([ignore or [False] * len(boxes)])
-    return Targets(box, torch.full((1, len(boxes), 5, 2), torch.nan), ~shy, shy)
+    points, visible = torch.full((1, len(boxes), 5, 2), torch.nan), torch.full((1, len(boxes), 5), torch.nan)
+    return Targets(box, points, visible, ~shy, shy)
 
 
 def test_labels_lie_in_the_scene_and_keypoints_in_their_box(data: Path) -> None:
@@ -192,23 +195,86 @@ def test_a_run_without_an_end_or_without_data_is_refused(data: Path, tmp_path: P
         train(options(tmp_path / "nothing", tmp_path))
 
 
-def test_what_is_published_is_the_averaged_network_with_calibrated_scores(data: Path, tmp_path: Path) -> None:
-    """The weight file, loaded as the runtime loads it, gives the checkpoint's average with shifted logits."""
+def test_what_is_published_is_the_averaged_network(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weight file, loaded as the runtime loads it, is the checkpoint's average; the manifest says what was told."""
     network = train(options(data, tmp_path, steps=2))
-    folder = tmp_path / "weights"
-    publish(tmp_path / "latest.safetensors", record={"licence": "none"}, folder=folder, calibrate=(2.0, -1.0))
-    state, config = load_weights("detector", folder=folder)
-    assert DetectorConfig.from_dict(config) == SMALL
+    folder, told = tmp_path / "weights", tmp_path / "record.json"
+    told.write_text('{"licence": "none"}')
+    monkeypatch.setattr("vidanon.train.publishing.fit_calibration", lambda *_: (2.0, -1.0, 0.5, 0.25))
+    job = DetectorPublishing(tmp_path / "latest.safetensors", data / "crowd-dev", folder, size="fast", record=told)
+    assert publish_detector(job) == folder / "detector-fast.safetensors"
+    state, config = load_weights("detector-fast", folder=folder)
+    assert DetectorConfig.from_dict(config) == dataclasses.replace(SMALL, calibration=(2.0, -1.0, 0.5, 0.25))
     shipped = DetectorNet(SMALL)
     shipped.load_state_dict(state)
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        before, after = network(picture), shipped.eval()(picture)
-    torch.testing.assert_close(after[..., 0], 2 * before[..., 0] - 1)
-    torch.testing.assert_close(after[..., 1:], before[..., 1:])
-    record = read_manifest(folder)["detector"]
+        torch.testing.assert_close(network(picture), shipped.eval()(picture))
+    record = read_manifest(folder)["detector-fast"]
     assert (record["steps"], record["images"], record["licence"]) == (2, 8, "none")
-    assert OurNetwork(state, config, device="cpu", least=0.2, nms_iou=0.4).faces([np.zeros((40, 50, 3), np.uint8)])
+    told.write_text("[]")
+    with pytest.raises(InputError, match="record"):
+        publish_detector(job)
+
+
+class OverconfidentNetwork:
+    """Finds the labelled square, and always a place of 10 px beside it, as sure of the one as of the other."""
+
+    def faces(self, images: list[np.ndarray]) -> list[Detections]:
+        """See `Network.faces`."""
+        scale = images[0].shape[1] / 300
+        boxes = np.array([[100 * scale, 60 * scale, 140 * scale, 100 * scale], [5, 5, 15, 15]], np.float32)
+        return [Detections(boxes, np.full(2, 0.9, np.float32), unknown_points(2))]
+
+
+def test_a_calibrated_score_is_a_share_of_hits_at_every_size() -> None:
+    """Large finds are always right, small ones never, at one raw score: after calibration the scores say so."""
+    square = np.array([[100, 60, 140, 100]], np.float32)
+    picture = Labelled(np.full((200, 300, 3), 200, np.uint8), square, unknown_points(1), np.zeros(1, bool))
+    calibration = fit_calibration(OverconfidentNetwork(), [picture] * 20)  # type: ignore[arg-type]
+
+    def certainty(side: float) -> float:
+        # one cell at stride 8: a zero log-size is FACE_CELLS wide
+        size = np.log(side / (8 * FACE_CELLS))
+        raw = np.array([[np.log(0.9 / 0.1), size, size]], np.float32)
+        return float(1 / (1 + np.exp(-calibrated(raw, np.array([8], np.float32), calibration)[0])))
+
+    assert certainty(40) > 0.75
+    assert certainty(10) < 0.25
+
+
+def test_a_grown_network_computes_what_the_small_one_did() -> None:
+    """More blocks, a deeper head and visibility change no number until they are trained."""
+    torch.manual_seed(0)
+    small = DetectorNet(SMALL)
+    with torch.no_grad():
+        small.train()(torch.randn(4, 3, 64, 64))
+    config = dataclasses.replace(SMALL, depths=(1, 2, 3, 2), towers=2, visibility=True)
+    large = grown(config, small.state_dict())
+    picture = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        before, after = small.eval()(picture), large.eval()(picture)
+    torch.testing.assert_close(after[..., :15], before)
+    assert after.shape[-1] == 20
+    with pytest.raises(RuntimeError, match="do not fit"):
+        grown(dataclasses.replace(SMALL, visibility=True), large.state_dict())
+    with pytest.raises(UsageError, match="cannot begin"):
+        begin(options(Path(), Path(), weights=weights_dir() / "landmarks.safetensors"))
+
+
+def test_covered_keypoints_are_labelled_as_such(data: Path) -> None:
+    """Of faces that something was drawn over, some points are said to be covered, and those only where it was drawn."""
+    scenes = composer(data, pseudo=None, seed=5)
+    told = np.concatenate([scenes.scene(160).visible for _ in range(60)])
+    known = np.isfinite(told)
+    assert known.any()
+    assert not known.all(), "nobody knows it of a labelled picture"
+    assert 0.02 < (told[known] == 0).mean() < 0.5
+    before = np.zeros((20, 20, 3), np.uint8)
+    after = before.copy()
+    after[4:9, 4:9] = 200
+    points = np.array([[6.0, 6.0], [15.0, 15.0]], np.float32)
+    assert covered(before, after, points).tolist() == [True, False]
 
 
 def vote(*rows: tuple[float, float, float, float, float]) -> Detections:

@@ -38,7 +38,8 @@ class DetectSettings(Frozen, frozen=True):
     """Where faces are looked for, and how sure one must be."""
 
     detector: str = "vidanon"
-    """"vidanon" (our own), "mtcnn" (extra), or the path of a YuNet/SCRFD/CenterFace-style ONNX file"""
+    """"vidanon" (our own), "vidanon-fast" (two thirds of its time, finds a little less), "mtcnn" (extra), or a path: a
+    YuNet/SCRFD/CenterFace-style ONNX file, or .safetensors of `vidanon train detector`"""
     threshold: Unit = 0.5
     """score at which a detection may start a track"""
     weak_threshold: Unit = 0.2

@@ -74,6 +74,10 @@ FACE_POINT_INDEX = {name: i for i, name in enumerate(FACE_POINTS)}
 N_FACE_POINTS = len(FACE_POINTS)
 
 
+UNSAID = np.zeros((0, 5), np.float32)
+"""stands for a table that was left out"""
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """The faces of one picture."""
@@ -84,17 +88,27 @@ class Detections:
     """[N] confidence, 0..1, sorted downwards"""
     keypoints: FloatArray
     """[N, 5, 2] px in the order of FIVE_POINTS, NaN where unknown"""
+    visibility: FloatArray = field(default_factory=lambda: UNSAID)
+    """[N, 5] of each keypoint, 0 = covered or turned away, 1 = seen; left out: 1 wherever it is known"""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
-        if self.boxes.shape != (n, 4) or self.scores.shape != (n,) or self.keypoints.shape != (n, 5, 2):
+        if self.visibility is UNSAID:
+            seen = np.isfinite(self.keypoints).all(-1).astype(np.float32)
+            object.__setattr__(self, "visibility", seen)
+        shapes = tuple(a.shape for a in (self.boxes, self.scores, self.keypoints, self.visibility))
+        if shapes != ((n, 4), (n,), (n, 5, 2), (n, 5)):
             raise ValueError(
-                "Detections wants boxes [N, 4], scores [N], keypoints [N, 5, 2]; "
-                f"got {self.boxes.shape}, {self.scores.shape}, {self.keypoints.shape}"
+                "Detections wants boxes [N, 4], scores [N], keypoints [N, 5, 2], visibility [N, 5]; "
+                f"got {', '.join(map(str, shapes))}"
             )
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
+        """Some of them, chosen as numpy chooses rows, in that order."""
+        return Detections(self.boxes[rows], self.scores[rows], self.keypoints[rows], self.visibility[rows])
 
     @classmethod
     def empty(cls) -> Detections:

@@ -23,6 +23,7 @@ from vidanon.cli import (
     generating,
     looking,
     measuring,
+    pacing,
     plans,
     robust,
     running,
@@ -119,6 +120,7 @@ def build() -> typer.Typer:
     evaluate = _group(app, "evaluate", "Measure the networks.", NETWORKS)
     evaluate.command("detector", no_args_is_help=True)(measuring.detector)
     evaluate.command("grids", no_args_is_help=True)(measuring.grids)
+    evaluate.command("speed")(pacing.speed)
     evaluate.command("misses", no_args_is_help=True)(measuring.misses)
     evaluate.command("generator", no_args_is_help=True)(generating.generator)
     evaluate.command("temporal", no_args_is_help=True)(evaluating.temporal)

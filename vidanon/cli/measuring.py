@@ -28,14 +28,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the measures as JSON."
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures and a boxes.json with their faces.")]
 
 
-def _settings(
+def settings_for(
     detector: str | None, device: str | None, min_face: float | None, preset: str | None, *more: str
 ) -> Settings:
+    """Settings of a preset with what was typed; `more` are KEY=VALUE."""
     typed: dict[str, object] = {"detect.detector": detector, "detect.min_face_px": min_face, "run.device": device}
     return o.settings_of(preset, typed, more)[0]
 
 
-def _built(settings: Settings) -> Detector:
+def built(settings: Settings) -> Detector:
+    """The detector of these settings, on their device and threads."""
     from vidanon.detect.factory import build_detector
     from vidanon.pipeline.device import limit_threads, pick_device
 
@@ -50,7 +52,7 @@ def _rival(text: str, settings: Settings) -> Detector:
 
     path, scale = o.path_and_scale(text)
     if scale is None:
-        return _built(_with_detector(settings, text))
+        return built(_with_detector(settings, text))
     least, threads = settings.detect.weak_threshold, settings.run.threads
     network = OnnxNetwork(Path(path), least=least, nms_iou=settings.detect.nms_iou, threads=threads)
     return PlainDetector(network, name=network.name, scale=scale)
@@ -91,8 +93,8 @@ def detector(
     """
     from vidanon.evaluate.detector import evaluate, held_out_names
 
-    settings = _settings(detector, device, min_face, None, EVERYTHING)
-    detectors = [_built(settings), *(_rival(text, settings) for text in against or ())]
+    settings = settings_for(detector, device, min_face, None, EVERYTHING)
+    detectors = [built(settings), *(_rival(text, settings) for text in against or ())]
     names = held_out_names(folder) if held_out else None
     reports = evaluate(folder, detectors, names=names, iou=iou, false_positives=false_positives)
     if as_json:
@@ -131,9 +133,9 @@ def grids(
     """
     from vidanon.evaluate.grids import evaluate_grids
 
-    settings = _settings(detector, device, min_face, preset)
+    settings = settings_for(detector, device, min_face, preset)
     threshold = settings.detect.threshold
-    report = evaluate_grids(folder, _built(settings), threshold=threshold, count=count)
+    report = evaluate_grids(folder, built(settings), threshold=threshold, count=count)
     if as_json:
         console.put_json(dataclasses.asdict(report))
         return
@@ -192,7 +194,7 @@ def misses(
     from vidanon.evaluate.misses import find_misses
     from vidanon.media.filters import contact_sheet as draw
 
-    threads = _settings(None, None, None, None).run.threads
+    threads = settings_for(None, None, None, None).run.threads
     teachers = [OnnxNetwork(path, least=least, nms_iou=0.4, threads=threads) for path in teacher]
     report, crops = find_misses(clip, plan, teachers, least=least, min_px=min_px, looks=looks, every=every)
     if sheet is not None and crops:
@@ -240,9 +242,9 @@ def calibrate(
         raise UsageError(f"{target} does not end in .toml", hint="a preset is a TOML file")
     if target is not None and target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already", hint="choose another name, or give --overwrite")
-    settings = _settings(detector, device, min_face, preset, EVERYTHING)
+    settings = settings_for(detector, device, min_face, preset, EVERYTHING)
     smallest = settings.detect.min_face_px
-    chosen = room.calibrate(folder, _built(settings), recall=recall, min_face_px=smallest)
+    chosen = room.calibrate(folder, built(settings), recall=recall, min_face_px=smallest)
     if target is not None:
         base = find_preset(preset or DEFAULT_PRESET).read_text(encoding="utf-8")
         text = room.preset_text(base, chosen, detector=settings.detect.detector, min_face_px=smallest)

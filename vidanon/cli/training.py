@@ -1,4 +1,4 @@
-"""The verbs that make networks: train detector, labels, landmarks, generator.
+"""The verbs that make networks: train detector, publish, labels, landmarks, generator.
 
 Each training room says in a frozen dataclass what it can be told. Its fields become options here, their docstrings
 the help, so that the two can never differ. That takes importing torch, which therefore waits until one of these
@@ -48,6 +48,17 @@ TRAIN = {
 
     $ vidanon train detector --data data --run runs/detector --minutes 60
     $ vidanon train detector --data data --run runs/detector --minutes 120 --resume runs/detector/latest.safetensors
+    """,
+    ),
+    "publish": Job(
+        "vidanon.train.publishing",
+        "publish_detector",
+        """Make weights of a detector's checkpoint: its averaged network, scores calibrated on pictures it never saw.
+
+    [bold]Examples[/bold]
+
+    $ vidanon train publish --checkpoint runs/detector/latest.safetensors --labels data/crowd-dev --folder mine
+    $ vidanon train publish --checkpoint latest.safetensors --labels my-pictures --folder mine --all-labels --size fast
     """,
     ),
     "labels": Job(

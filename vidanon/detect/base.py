@@ -56,7 +56,7 @@ def best_first(found: Detections, *, least: float) -> Detections:
     keep = (found.scores >= least) & (found.boxes[:, 2] > found.boxes[:, 0]) & (found.boxes[:, 3] > found.boxes[:, 1])
     order = np.flatnonzero(keep)
     order = order[np.argsort(-found.scores[order], kind="stable")]
-    return Detections(found.boxes[order], found.scores[order], found.keypoints[order])
+    return found.take(order)
 
 
 def no_numbers(network: str, device: str = "") -> DeviceError:
@@ -73,7 +73,8 @@ def exact(found: Detections) -> Detections:
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise no_numbers("the detector")
     boxes, keypoints = (np.asarray(np.round(a * 64) / 64, np.float32) for a in (found.boxes, found.keypoints))
-    return Detections(boxes, np.asarray(np.round(found.scores, 4), np.float32), keypoints)
+    scores, visibility = (np.asarray(np.round(a, 4), np.float32) for a in (found.scores, found.visibility))
+    return Detections(boxes, scores, keypoints, visibility)
 
 
 def suppress(found: Detections, *, iou: float) -> Detections:
@@ -81,7 +82,7 @@ def suppress(found: Detections, *, iou: float) -> Detections:
     if len(found) == 0:
         return found
     kept = torchvision.ops.nms(torch.from_numpy(found.boxes), torch.from_numpy(found.scores), iou).numpy()
-    return Detections(found.boxes[kept], found.scores[kept], found.keypoints[kept])
+    return found.take(kept)
 
 
 def join(parts: Sequence[Detections]) -> Detections:
@@ -92,6 +93,7 @@ def join(parts: Sequence[Detections]) -> Detections:
         np.concatenate([p.boxes for p in parts]),
         np.concatenate([p.scores for p in parts]),
         np.concatenate([p.keypoints for p in parts]),
+        np.concatenate([p.visibility for p in parts]),
     )
     return best_first(every, least=0.0)
 
@@ -100,4 +102,4 @@ def moved(found: Detections, *, scale: float, x: float = 0.0, y: float = 0.0) ->
     """Coordinates multiplied by `scale`, then shifted by (x, y)."""
     shift = np.array([x, y], np.float32)
     boxes = found.boxes * np.float32(scale) + np.tile(shift, 2)
-    return Detections(boxes, found.scores, found.keypoints * np.float32(scale) + shift)
+    return Detections(boxes, found.scores, found.keypoints * np.float32(scale) + shift, found.visibility)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,9 +10,14 @@ import torch
 from vidanon.detect.base import Detector, Network
 from vidanon.detect.passes import PassDetector
 from vidanon.errors import DeviceError, UsageError
+from vidanon.models.detector import Size
+from vidanon.models.weights import read_weights
 from vidanon.settings import DetectSettings
 
-OURS = "vidanon"
+OURS: Mapping[str, Size] = {"vidanon": "strong", "vidanon-fast": "fast"}
+
+
+HINT = 'use "vidanon", "vidanon-fast", "mtcnn", or the path of an .onnx or .safetensors file'
 
 
 def build_detector(settings: DetectSettings, *, device: str, threads: int = 0) -> Detector:
@@ -26,15 +32,19 @@ def build_detector(settings: DetectSettings, *, device: str, threads: int = 0) -
         from vidanon.detect.mtcnn import MtcnnDetector
 
         return MtcnnDetector(device=device, min_face_px=settings.min_face_px, least=settings.weak_threshold)
-    if settings.detector == OURS:
+    if settings.detector in OURS or settings.detector.endswith(".safetensors"):
         from vidanon.detect.ours import OurNetwork
 
         if threads:
             torch.set_num_threads(threads)
-        ours = OurNetwork.shipped(
-            device=device, least=settings.weak_threshold, nms_iou=settings.nms_iou, threads=threads
-        )
-        return _passes(ours, settings, name="vidanon detector", device=device)
+        least, iou = settings.weak_threshold, settings.nms_iou
+        if settings.detector in OURS:
+            size = OURS[settings.detector]
+            ours = OurNetwork.shipped(size, device=device, least=least, nms_iou=iou, threads=threads)
+        else:
+            state, config = read_weights(Path(settings.detector))
+            ours = OurNetwork(state, config, device=device, least=least, nms_iou=iou, threads=threads)
+        return _passes(ours, settings, name=settings.detector, device=device)
     if settings.detector.endswith(".onnx"):
         from vidanon.detect.onnx import OnnxNetwork
 
@@ -42,9 +52,7 @@ def build_detector(settings: DetectSettings, *, device: str, threads: int = 0) -
             Path(settings.detector), least=settings.weak_threshold, nms_iou=settings.nms_iou, threads=threads
         )
         return _passes(other, settings, name=other.name, device=other.device)
-    raise UsageError(
-        f"there is no detector {settings.detector!r}", hint='use "vidanon", "mtcnn", or the path of an .onnx file'
-    )
+    raise UsageError(f"there is no detector {settings.detector!r}", hint=HINT)
 
 
 def _passes(network: Network, settings: DetectSettings, *, name: str, device: str) -> PassDetector:

@@ -80,7 +80,7 @@ class FaceLandmarker:
         five = len(FIVE_POINTS)
         second = unsure[:, :five] & np.isfinite(found.keypoints).all(2)
         points[:, :five][second] = found.keypoints[second]
-        confidence[:, :five][second] = np.broadcast_to(found.scores[:, None] * TRUSTED, second.shape)[second]
+        confidence[:, :five][second] = (found.scores[:, None] * found.visibility * TRUSTED)[second]
         return points, confidence
 
     def _matrix(self, box: FloatArray, five: FloatArray) -> Matrix:

@@ -19,7 +19,7 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 from vidanon import geometry
 from vidanon.detect.base import best_first, no_numbers
 from vidanon.detect.engines import CpuEngine, Engine, TorchEngine, padded
-from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, cells
+from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, Size, cells, size_terms
 from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
 from vidanon.types import Detections, FloatArray, ImageArray
@@ -30,6 +30,10 @@ BATCH_PX = 24_000_000
 """Pixels of one CUDA batch."""
 MOST, MOST_PX = 600, 600
 """Cells kept before suppression, the surest ones: so many, or one for so many px where that is more."""
+
+
+WEIGHTS: Mapping[Size, str] = {"strong": "detector", "fast": "detector-fast"}
+"""names in the manifest"""
 
 
 class OurNetwork:
@@ -58,12 +62,15 @@ class OurNetwork:
         self._logit = math.log(least / (1 - least)) if 0 < least < 1 else math.copysign(math.inf, least - 0.5)
         # Passes and tiles of a clip come in few sizes.
         self._cells = functools.lru_cache(maxsize=16)(functools.partial(_cells, strides=network.config.strides))
+        self._calibration = network.config.calibration
         self._portions = Portions("detector", self._device, 1 if on_cpu else BATCH_PX)
 
     @classmethod
-    def shipped(cls, *, device: str, least: float, nms_iou: float, threads: int = 0) -> OurNetwork:
+    def shipped(
+        cls, size: Size = "strong", *, device: str, least: float, nms_iou: float, threads: int = 0
+    ) -> OurNetwork:
         """With the weights that came with vidanon."""
-        state, config = load_weights("detector")
+        state, config = load_weights(WEIGHTS[size])
         return cls(state, config, device=device, least=least, nms_iou=nms_iou, threads=threads)
 
     @torch.inference_mode()
@@ -79,34 +86,51 @@ class OurNetwork:
         return self._portions.run(some, images, cost=padded(height) * padded(width))
 
     def _one(self, raw: Tensor, *, width: int, height: int) -> Detections:
-        logits = raw[:, 0].float().cpu().numpy()
+        where = self._cells(padded(height), padded(width))
+        logits = calibrated(raw[:, [0, 3, 4]].float().cpu().numpy(), where[:, 2], self._calibration)
         keep = np.flatnonzero(logits >= self._logit)
         keep = keep[np.argsort(-logits[keep], kind="stable")[: max(MOST, width * height // MOST_PX)]]
         sure = raw.numpy()[keep] if raw.device.type == "cpu" else raw[torch.from_numpy(keep)].float().cpu().numpy()
-        found = decoded(sure, self._cells(padded(height), padded(width))[keep])
+        found = decoded(sure, where[keep], logits[keep])
         if np.isnan(logits).any() or not np.isfinite(found.boxes).all():
             raise no_numbers("the detector", str(self._device))  # no comparison would keep it: the face were lost
         # A face at the picture's edge may be thought of beyond it, but no box lies wholly outside.
-        inside = (found.boxes[:, :2] < (width, height)).all(1) & (found.boxes[:, 2:] > 0).all(1)
-        found = Detections(found.boxes[inside], found.scores[inside], found.keypoints[inside])
-        return vote(best_first(found, least=self._least), iou=self._nms_iou)
+        inside = np.flatnonzero((found.boxes[:, :2] < (width, height)).all(1) & (found.boxes[:, 2:] > 0).all(1))
+        return vote(best_first(found.take(inside), least=self._least), iou=self._nms_iou)
 
 
 def _cells(height: int, width: int, *, strides: tuple[int, ...]) -> FloatArray:
     return np.asarray(cells(height, width, strides).numpy(), np.float32)
 
 
-def decoded(raw: FloatArray, where: FloatArray) -> Detections:
-    """What raw cells [N, 15] at `where` [N, 3] stand for: `vidanon.models.detector.decode` in numpy, in their order.
+def calibrated(raw: FloatArray, stride: FloatArray, calibration: Sequence[float]) -> FloatArray:
+    """[A] logits as `DetectorConfig.calibration` wants them; [A, 3] score logit, log width, log height; [A] strides."""
+    scale, shift, below, above = (np.float32(v) for v in calibration)
+    logits = scale * raw[:, 0] + shift
+    if below or above:
+        smaller, larger = size_terms(np.exp(np.clip(raw[:, 1:], -4, 4)).max(1) * stride * np.float32(FACE_CELLS))
+        logits += below * smaller + above * larger
+    return np.asarray(logits, np.float32)
+
+
+def decoded(raw: FloatArray, where: FloatArray, logits: FloatArray) -> Detections:
+    """What raw cells [N, 15 or 20] at `where` [N, 3] with scores of these logits stand for, in their order.
+
+    `models.detector.decode` in numpy.
 
     Numpy, because torch wakes all its threads even for a hundred cells, and waits for them where the cores are busy.
     """
     place, stride = where[:, :2], where[:, 2:]
     centre = place + raw[:, 1:3] * stride
     half = np.exp(np.clip(raw[:, 3:5], -4, 4)) * (stride * np.float32(FACE_CELLS / 2))
-    points = place[:, None] + raw[:, 5:].reshape(-1, 5, 2) * stride[:, None]
-    scores = np.asarray(1 / (1 + np.exp(-np.clip(raw[:, 0], -80, 80))), np.float32)
-    return Detections(np.concatenate([centre - half, centre + half], axis=1), scores, points)
+    points = place[:, None] + raw[:, 5:15].reshape(-1, 5, 2) * stride[:, None]
+    seen = [_share(raw[:, 15:20])] if raw.shape[1] > 15 else []
+    return Detections(np.concatenate([centre - half, centre + half], axis=1), _share(logits), points, *seen)
+
+
+def _share(logits: FloatArray) -> FloatArray:
+    """The logistic function."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
 
 
 def vote(found: Detections, *, iou: float) -> Detections:
@@ -126,4 +150,4 @@ def vote(found: Detections, *, iou: float) -> Detections:
     weight /= np.add.reduceat(weight, starts)[rows]
     boxes = np.add.reduceat(found.boxes[voters] * weight[:, None], starts)
     points = np.add.reduceat(found.keypoints[voters] * weight[:, None, None], starts)
-    return Detections(boxes, found.scores[kept], points)
+    return Detections(boxes, found.scores[kept], points, found.visibility[kept])

@@ -65,7 +65,8 @@ def look(found: Detections, one: Pass, tile: Tile, *, width: int, height: int, s
     # Sides of a pass are whole px, so the two axes may differ by a hair.
     ratio = np.array([width / one.width, height / one.height], np.float32)
     boxes, points = inside.boxes * np.tile(ratio, 2), inside.keypoints * ratio
-    return Look(Detections(boxes, found.scores, points), comfort(sides, sizes), low_x | low_y | high_x | high_y)
+    placed = Detections(boxes, found.scores, points, found.visibility)
+    return Look(placed, comfort(sides, sizes), low_x | low_y | high_x | high_y)
 
 
 def merge(looks: Sequence[Look], *, iou: float) -> Detections:
@@ -76,6 +77,7 @@ def merge(looks: Sequence[Look], *, iou: float) -> Detections:
     boxes = np.concatenate([one.found.boxes for one in looks])
     scores = np.concatenate([one.found.scores for one in looks])
     points = np.concatenate([one.found.keypoints for one in looks])
+    visibility = np.concatenate([one.found.visibility for one in looks])
     liking = np.concatenate([one.comfort for one in looks])
     cut: NDArray[np.bool_] = np.concatenate([one.cut for one in looks])
 
@@ -104,8 +106,8 @@ def merge(looks: Sequence[Look], *, iou: float) -> Detections:
     doubtful = scores[final][:, None] < DOUBT * scores[final][None, :]
     larger = areas[final][None, :] > 2 * areas[final][:, None]
     swallowed = larger & (((share > INSIDE) & weaker) | ((share > MOSTLY_INSIDE) & doubtful))
-    kept = list(final[~swallowed.any(axis=1)])
-    return best_first(Detections(boxes[kept], scores[kept], points[kept]), least=0.0)
+    every = Detections(boxes, scores, points, visibility)
+    return best_first(every.take(final[~swallowed.any(axis=1)]), least=0.0)
 
 
 class PassDetector:

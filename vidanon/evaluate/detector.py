@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vidanon import geometry
 from vidanon.detect.base import Detector
+from vidanon.detect.matching import Matches, match
 from vidanon.errors import InputError
 from vidanon.types import Detections, FloatArray, ImageArray
 
@@ -51,43 +51,6 @@ class DetectorReport:
     """(from px, to px, recall at that threshold, faces) of each size class"""
     ms: float
     """mean wall time a picture"""
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Detections of a whole folder, each matched with at most one label."""
-
-    scores: FloatArray
-    """[D]"""
-    hits: FloatArray
-    """[D] 1 = a labelled face no better detection claimed, 0 = a false positive"""
-    sizes: FloatArray
-    """[N] longer side of every label, px"""
-    found_at: FloatArray
-    """[N] score at which the label is found, -1 = never"""
-
-
-def match(found: Sequence[Detections], labels: Sequence[FloatArray], *, iou: float) -> Matches:
-    """Greedy matching, best score first, each label once, as PASCAL VOC does it."""
-    scores: list[float] = []
-    hits: list[float] = []
-    sizes: list[float] = []
-    found_at: list[float] = []
-    for detections, boxes in zip(found, labels, strict=True):
-        free = np.ones(len(boxes), bool)
-        at = np.full(len(boxes), -1.0)
-        overlaps = geometry.iou(detections.boxes, boxes)
-        for i in np.argsort(-detections.scores, kind="stable"):
-            row = np.where(free, overlaps[i], 0.0) if len(boxes) else np.zeros(1)
-            best = int(row.argmax())
-            hit = bool(row[best] >= iou)
-            if hit:
-                free[best], at[best] = False, detections.scores[i]
-            scores.append(float(detections.scores[i]))
-            hits.append(float(hit))
-        sizes.extend((boxes[:, 2:] - boxes[:, :2]).max(axis=1) if len(boxes) else [])
-        found_at.extend(at)
-    return Matches(*(np.array(v, np.float32) for v in (scores, hits, sizes, found_at)))
 
 
 def average_precision(matches: Matches) -> float:

@@ -98,7 +98,7 @@ def second_opinion(
     for part in parts:
         agree += (geometry.iou(found.boxes, part.boxes[part.scores >= least]) > SAME).any(axis=1)
     keep = (found.scores >= least) & (sides >= min_px) & (agree >= looks)
-    return Opinion(Detections(found.boxes[keep], found.scores[keep], found.keypoints[keep]), agree[keep])
+    return Opinion(found.take(keep), agree[keep])
 
 
 def uncovered(found: Detections, planned: FloatArray) -> list[int]:

@@ -3,7 +3,7 @@
 In the family of YuNet (Wu, Peng, Yu, 2023, https://doi.org/10.1007/s11633-023-1423-y) and SCRFD
 (https://arxiv.org/abs/2105.04714): dense 3x3 convolutions down to stride 4, where they are cheapest per
 weight, depthwise-separable ones below, a top-down neck, and one light decoupled head shared by the strides
-8, 16 and 32. Every cell predicts a score, a box and five keypoints.
+8, 16 and 32. Every cell predicts a score, a box and five keypoints, a strong network also how visible each is.
 
 In: float32 [B, 3, H, W] RGB in [-1, 1], H and W multiples of 32. Out: `Raw` maps, or with `decode` scores
 [B, A], boxes [B, A, 4] xyxy px and points [B, A, 5, 2] px, where A = sum of H/s * W/s over the strides.
@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.fx
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
@@ -33,6 +35,19 @@ class DetectorConfig:
     """residual blocks at strides 4, 8, 16, 32"""
     neck: int = 64
     """channels of the neck and the head"""
+    towers: int = 1
+    """blocks before each of the head's two outputs"""
+    visibility: bool = False
+    """whether it says of each keypoint if it is seen"""
+    calibration: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    """scale and shift of the score's logit, and shift for each octave that the face is smaller and larger than
+    `CALIBRATED_PX`, so that one score means the same certainty at every size; fitted after training"""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a cell has."""
+        return 20 if self.visibility else 15
+
     strides: tuple[int, int, int] = (8, 16, 32)
     """px between the cells of the three output maps"""
 
@@ -45,6 +60,14 @@ class DetectorConfig:
         """The inverse of `to_dict`, also after a trip through JSON."""
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**plain)
+
+
+Size = Literal["fast", "strong"]
+CONFIGS: Mapping[Size, DetectorConfig] = {
+    "fast": DetectorConfig(),
+    "strong": DetectorConfig(depths=(2, 6, 6, 4), towers=2, visibility=True),
+}
+"""The family. Strong is fast with more blocks, so that training can begin it with what fast has learned (`grown`)."""
 
 
 def conv(cin: int, cout: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -123,8 +146,10 @@ class Head(nn.Module):
         super().__init__()
         c = config.neck
         self.score_tower, self.place_tower = Separable(c, c), Separable(c, c)
+        self.score_more = nn.Sequential(*(Separable(c, c) for _ in range(config.towers - 1)))
+        self.place_more = nn.Sequential(*(Separable(c, c) for _ in range(config.towers - 1)))
         self.score = nn.Conv2d(c, 1, 1)
-        self.place = nn.Conv2d(c, 14, 1)
+        self.place = nn.Conv2d(c, config.numbers - 1, 1)
         # One cell in a hundred is a face at first, and a face is about four cells wide: no first-step shock.
         nn.init.constant_(self.score.bias, -4.6)  # type: ignore[arg-type]
         nn.init.normal_(self.score.weight, std=0.01)
@@ -132,8 +157,12 @@ class Head(nn.Module):
         nn.init.zeros_(self.place.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, neck, h, w] -> [B, h*w, 15]: score logit, dx, dy, log w, log h, five (x, y); all in cells."""
-        y = torch.cat([self.score(self.score_tower(x)), self.place(self.place_tower(x))], dim=1)
+        """[B, neck, h, w] -> [B, h*w, 15 or 20].
+
+        Score logit, dx, dy, log w, log h, five (x, y), in cells; five logits of being seen.
+        """
+        score, place = self.score_more(self.score_tower(x)), self.place_more(self.place_tower(x))
+        y = torch.cat([self.score(score), self.place(place)], dim=1)
         return y.flatten(2).transpose(1, 2)
 
 
@@ -154,7 +183,7 @@ class DetectorNet(nn.Module):
         self.head = Head(self.config)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] in [-1, 1] -> [B, A, 15] raw cells, finest stride first, row by row."""
+        """[B, 3, H, W] in [-1, 1] -> [B, A, 15 or 20] raw cells, finest stride first, row by row."""
         _require_fit(x)
         return torch.cat([self.head(m) for m in self.neck(self.backbone(x))], dim=1)
 
@@ -169,6 +198,29 @@ class DetectorNet(nn.Module):
         return self
 
 
+def grown(config: DetectorConfig, state: Mapping[str, Tensor]) -> DetectorNet:
+    """A network of `config` that computes what one with fewer blocks and the weights `state` does.
+
+    What `state` does not say of visibility begins as a half, the blocks it does not have as identities (Chen,
+    Goodfellow, Shlens 2016, Net2Net, https://arxiv.org/abs/1511.05641). Raises RuntimeError where `state` is of another
+    width or has more blocks.
+    """
+    network = DetectorNet(config)
+    state = dict(state)
+    for name, value in network.state_dict().items():
+        if name.startswith("head.place.") and name in state and len(state[name]) < len(value):
+            state[name] = torch.cat([state[name], torch.zeros_like(value[len(state[name]) :])])
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    new = {key.rsplit(".", 3)[0] for key in missing}
+    blocks = {name: m for name, m in network.named_modules() if isinstance(m, Separable) and name in new}
+    whole = {f"{name}.{key}" for name, m in blocks.items() for key, _ in m.named_parameters()}
+    if unexpected or set(blocks) != new or not whole <= set(missing) or not all(m.residual for m in blocks.values()):
+        raise RuntimeError(f"these weights do not fit: {sorted({*unexpected, *missing})[:3]}")
+    for block in blocks.values():
+        nn.init.zeros_(block.pointwise[1].weight)  # type: ignore[arg-type]
+    return network
+
+
 def cells(height: int, width: int, strides: tuple[int, ...], device: torch.device | None = None) -> Tensor:
     """Cell centres and strides [A, 3] (x px, y px, stride px) in the order of `DetectorNet.forward`."""
     rows = []
@@ -181,15 +233,25 @@ def cells(height: int, width: int, strides: tuple[int, ...], device: torch.devic
     return torch.cat(rows)
 
 
+CALIBRATED_PX, OCTAVES = 24.0, (-2.0, 3.0)
+"""Longer side of a face, in px of the network's input, that a calibration is about, and how far from it size counts."""
+
+
+def size_terms(sides: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Octaves by which faces with these longer sides [N] are smaller (<= 0) and larger (>= 0) than CALIBRATED_PX."""
+    octaves = np.log2(np.maximum(sides, 1e-3) / np.float32(CALIBRATED_PX))
+    return np.clip(octaves, OCTAVES[0], 0), np.clip(octaves, 0, OCTAVES[1])
+
+
 FACE_CELLS = 4.0
 """Width of a face, in cells, that a zero log-size output stands for."""
 
 
 def decode(raw: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw cells [..., A, 15] at `where` [A, 3] -> logits [..., A], boxes [..., A, 4], points [..., A, 5, 2], px."""
+    """Raw cells [..., A, 15+] at `where` [A, 3] -> logits [..., A], boxes [..., A, 4], points [..., A, 5, 2], px."""
     stride = where[:, 2:3]
     centre = where[:, :2] + raw[..., 1:3] * stride
     half = raw[..., 3:5].clamp(-4, 4).exp() * (stride * FACE_CELLS / 2)
     boxes = torch.cat([centre - half, centre + half], dim=-1)
-    points = where[:, None, :2] + raw[..., 5:].unflatten(-1, (5, 2)) * stride[:, None]
+    points = where[:, None, :2] + raw[..., 5:15].unflatten(-1, (5, 2)) * stride[:, None]
     return raw[..., 0], boxes, points

@@ -25,7 +25,7 @@ from vidanon.geometry import Array, apply, fit_similarity, invert, similarity
 from vidanon.render.align import FacePose, face_pose, warp
 from vidanon.settings import DetectSettings
 from vidanon.train.alike import difference_hash
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, Detections, FloatArray, ImageArray
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, ImageArray
 
 CROP_PX = 256
 """side of a crop"""
@@ -195,9 +195,7 @@ class FaceCutter:
         if not len(found) or overlap.max() < AGAIN:
             return None
         best = slice(int(overlap.argmax()), int(overlap.argmax()) + 1)
-        points, confidence = self._landmarker.locate(
-            crop, Detections(found.boxes[best], found.scores[best], found.keypoints[best])
-        )
+        points, confidence = self._landmarker.locate(crop, found.take(best))
         again = face_pose(found.boxes[best][0], points[0])
         return _Upright(matrix, again, found.boxes[best][0], points[0], confidence[0], pose.roll + again.roll)
 

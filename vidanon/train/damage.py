@@ -1,6 +1,6 @@
-"""What happens to a training scene: texture, things that are not faces, things that cover faces, camera damage.
+"""What happens to a training scene: texture, things that are not faces, camera damage.
 
-In: uint8 RGB pictures and a random generator. Out: the same, changed; `distract` and `occlude` draw in place.
+In: uint8 RGB pictures and a random generator. Out: the same, changed; `distract` draws in place.
 """
 
 from __future__ import annotations
@@ -90,48 +90,6 @@ def distract(image: ImageArray, boxes: Sequence[FloatArray], rng: Generator) -> 
             )
         else:
             blob(image, centre.astype(np.float32), size, rng)
-
-
-def occlude(image: ImageArray, box: FloatArray, points: FloatArray, angle: float, rng: Generator) -> None:
-    """Covers a part of one face in place: a mask, sunglasses, a bar, a hand, a hard block, a microphone."""
-    size = float(max(box[2] - box[0], box[3] - box[1]))
-    eyes, nose, mouth = points[:2].mean(0), points[2], points[3:].mean(0)
-    degrees = float(np.degrees(angle))
-    kind = rng.integers(6)
-    if kind <= 1:
-        tone = (
-            colour(rng)
-            if rng.random() < 0.5
-            else tuple(int(v) for v in rng.uniform(150, 250) * np.array([0.9, 0.97, 1]))
-        )
-        middle = (nose * 0.35 + mouth * 0.65).astype(int)
-        axes = (max(1, int(size * rng.uniform(0.28, 0.42))), max(1, int(size * rng.uniform(0.18, 0.28))))
-        cv2.ellipse(image, tuple(int(v) for v in middle), axes, degrees, 0, 360, tone, -1, cv2.LINE_AA)
-    elif kind == 2:
-        ends = points[0] + (points[0] - eyes) * 0.7, points[1] + (points[1] - eyes) * 0.7
-        a, b = (tuple(int(v) for v in e) for e in ends)
-        cv2.line(image, a, b, colour(rng), max(1, int(size * rng.uniform(0.1, 0.25))), cv2.LINE_AA)
-    elif kind == 3:
-        centre = rng.uniform(box[:2], box[2:]).astype(np.float32)
-        blob(image, centre, size * float(rng.uniform(0.4, 0.9)), rng)
-    elif kind == 4:
-        side = int(rng.integers(4))
-        x0, y0, x1, y1 = (int(v) for v in box)
-        share = rng.uniform(0.15, 0.4)
-        if side == 0:
-            x1 = int(x0 + (x1 - x0) * share)
-        elif side == 1:
-            x0 = int(x1 - (x1 - x0) * share)
-        elif side == 2:
-            y1 = int(y0 + (y1 - y0) * share)
-        else:
-            y0 = int(y1 - (y1 - y0) * share)
-        cv2.rectangle(image, (x0, y0), (x1, y1), colour(rng), -1)
-    else:
-        start = mouth + rng.normal(0, 0.15, 2) * size
-        end = start + np.array([rng.normal(0, 0.6), rng.uniform(0.3, 1.0)]) * size
-        a, b = tuple(int(v) for v in start), tuple(int(v) for v in end)
-        cv2.line(image, a, b, colour(rng), max(1, int(size * 0.15)), cv2.LINE_AA)
 
 
 def blur(image: ImageArray, rng: Generator) -> ImageArray:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,8 +20,8 @@ from torch import nn
 
 from vidanon.errors import UsageError
 from vidanon.models.allocator import keep_freed_memory
-from vidanon.models.detector import DetectorConfig, DetectorNet, cells
-from vidanon.models.weights import read_weights, save_weights
+from vidanon.models.detector import CONFIGS, DetectorConfig, DetectorNet, Size, cells, grown
+from vidanon.models.weights import read_weights
 from vidanon.train.detector_loss import collate, detector_loss
 from vidanon.train.runs import (
     EMA,
@@ -78,8 +76,10 @@ class DetectorTraining:
     """published detector weights to begin with, where there is no checkpoint"""
     stop_after: int | None = None
     """step at which to stop early, as a kill would; the schedule does not know of it"""
-    config: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    """the network's shape"""
+    size: Size = "strong"
+    """which of the family; a strong one may begin with a fast one's weights"""
+    config: DetectorConfig | None = None
+    """the network's shape, None = that of `size`"""
 
 
 @dataclass
@@ -120,14 +120,17 @@ class State:
 def begin(options: DetectorTraining) -> State:
     """A network (fresh, or the published one), average and optimizer; norms and biases are not decayed."""
     torch.manual_seed(options.seed)
-    config = options.config
-    state: Mapping[str, torch.Tensor] | None = None
-    if options.weights is not None:
+    config = options.config or CONFIGS[options.size]
+    if options.weights is None:
+        network = DetectorNet(config)
+    else:
         state, shape = read_weights(options.weights)
-        config = DetectorConfig.from_dict(shape)
-    network = DetectorNet(config)
-    if state is not None:
-        network.load_state_dict(state)
+        try:
+            network = grown(config, state)
+        except RuntimeError as e:
+            raise UsageError(
+                f"{options.weights} ({shape}) cannot begin a network of {config}", hint="name the --size it has"
+            ) from e
     network = network.to(options.device).to(memory_format=torch.channels_last)
     plain = [p for p in network.parameters() if p.ndim <= 1]
     matrices = [p for p in network.parameters() if p.ndim > 1]
@@ -199,25 +202,3 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
                 saved = time.monotonic()
         state.save(folder, "latest")
     return state.average.network
-
-
-def publish(
-    checkpoint: Path, *, record: Mapping[str, Any], folder: Path | None = None, calibrate: tuple[float, float] = (1, 0)
-) -> Path:
-    """Writes a checkpoint's averaged network to the weights folder; returns the file.
-
-    `calibrate` (a, b) makes a score of logit x one of logit a * x + b, so that 0.5 can mean the same from one training
-    to the next; it is folded into the last convolution. `record` goes into the manifest, with steps and images.
-    Raises InputError for a checkpoint that cannot be read.
-    """
-    tensors, numbers = load_checkpoint(checkpoint)
-    network = DetectorNet(DetectorConfig.from_dict(numbers["config"]))
-    network.load_state_dict(unpack("average", tensors))
-    a, b = calibrate
-    with torch.no_grad():
-        network.head.score.weight.mul_(a)
-        network.head.score.bias.mul_(a).add_(b)  # type: ignore[union-attr]
-    spent = {"steps": numbers["step"], "images": numbers["images"], "hours": round(numbers["seconds"] / 3600, 2)}
-    return save_weights(
-        "detector", network.state_dict(), config=network.config.to_dict(), record={**spent, **record}, folder=folder
-    )

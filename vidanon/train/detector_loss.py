@@ -1,6 +1,6 @@
 """The detector's loss: who is responsible for which face, and how wrong they are.
 
-In: raw cells [B, A, 15] of `models.detector.DetectorNet`, the cells' places [A, 3] and padded labels. Out: scalar
+In: raw cells [B, A, 15 or 20] of `models.detector.DetectorNet`, the cells' places [A, 3] and padded labels. Out: scalar
 losses. Assignment is SimOTA (YOLOX, https://arxiv.org/abs/2107.08430) with a mild prior on the stride, batched over
 pictures; the score is trained varifocally (https://arxiv.org/abs/2008.13367) towards the root of the overlap
 reached, boxes with EIoU (https://arxiv.org/abs/2101.08158), keypoints with smooth L1 in parts of the face.
@@ -31,6 +31,8 @@ class Targets:
     """[B, M, 4] xyxy px"""
     points: Tensor
     """[B, M, 5, 2] px, NaN where unknown"""
+    visible: Tensor
+    """[B, M, 5] 1 = seen, 0 = covered or turned away, NaN = unknown"""
     real: Tensor
     """[B, M] bool: a face to be found"""
     ignore: Tensor
@@ -41,15 +43,17 @@ def collate(scenes: Sequence[Labelled]) -> tuple[Tensor, Targets]:
     """Scenes of one size -> pictures [B, 3, S, S] in [-1, 1], channels last, and their targets."""
     most = max(1, *(len(s.boxes) for s in scenes))
     boxes, points = torch.zeros(len(scenes), most, 4), torch.full((len(scenes), most, 5, 2), torch.nan)
+    visible = torch.full((len(scenes), most, 5), torch.nan)
     real, ignore = (torch.zeros(len(scenes), most, dtype=torch.bool) for _ in range(2))
     for i, scene in enumerate(scenes):
         n = len(scene.boxes)
         boxes[i, :n], points[i, :n] = torch.from_numpy(scene.boxes), torch.from_numpy(scene.points)
+        visible[i, :n] = torch.from_numpy(scene.visible)
         ignore[i, :n] = torch.from_numpy(scene.ignore)
         real[i, :n] = ~ignore[i, :n]
     pictures = torch.from_numpy(np.stack([s.image for s in scenes])).permute(0, 3, 1, 2)
     pictures = pictures.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
-    return pictures, Targets(boxes, points, real, ignore)
+    return pictures, Targets(boxes, points, visible, real, ignore)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -107,7 +111,7 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detector_loss(raw: Tensor, where: Tensor, targets: Targets) -> dict[str, Tensor]:
-    """Scalar losses "score", "box", "points", their weighted sum "total"; "faces" and "iou" for the record."""
+    """Scalar losses "score", "box", "points", "visible", their weighted sum "total"; "faces", "iou" for the record."""
     scores, boxes, points = decode(raw, where)
     answer = assign(scores.detach(), boxes.detach(), where, targets)
     picture, cell = (answer >= 0).nonzero(as_tuple=True)
@@ -131,11 +135,18 @@ def detector_loss(raw: Tensor, where: Tensor, targets: Targets) -> dict[str, Ten
     off = (points[picture, cell] - marks.nan_to_num()) / side
     miss = F.smooth_l1_loss(off, torch.zeros_like(off), beta=0.05, reduction="none").sum(-1)
     mark = (miss * known).sum() / known.sum().clamp(min=1)
+    sight = raw.new_zeros(())
+    if raw.shape[-1] > 15:
+        seen = targets.visible[picture, face]
+        told = seen.isfinite()
+        unlike = F.binary_cross_entropy_with_logits(raw[picture, cell, 15:], seen.nan_to_num(), reduction="none")
+        sight = (unlike * told).sum() / told.sum().clamp(min=1)
     return {
-        "total": score + 2.5 * box + 5 * mark,
+        "total": score + 2.5 * box + 5 * mark + 0.3 * sight,
         "score": score.detach(),
         "box": box.detach(),
         "points": mark.detach(),
+        "visible": sight.detach(),
         "faces": torch.tensor(float(len(cell))),
         "iou": iou.mean() if len(cell) else torch.tensor(0.0),
     }

@@ -1,24 +1,21 @@
 """Labelled pictures for the detector's training, read into memory.
 
-In: a data folder with `faces/` (zipped 256 px crops and `labels.npz`) and `crowd-dev/` (pictures and `boxes.json`), and
-files of pseudo-labels by `vidanon.train.pseudo`. Out: `FaceCrop` and `Labelled`.
+In: a folder of pictures and `boxes.json`, and files of pseudo-labels by `vidanon.train.pseudo`. Out: `Labelled`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vidanon.errors import InputError
-from vidanon.types import FIVE_POINTS, FloatArray, ImageArray
+from vidanon.types import UNSAID, FloatArray, ImageArray
 
 HELD_OUT_EVERY = 5
 """Every fifth labelled picture, in the order of the names, is never trained on."""
@@ -36,6 +33,12 @@ class Labelled:
     """[N, 5, 2] px, NaN where unknown"""
     ignore: NDArray[np.bool_]
     """[N] True where the loss must look away"""
+    visible: FloatArray = field(default_factory=lambda: UNSAID)
+    """[N, 5] of each point, 1 = seen, 0 = covered or turned away, NaN = unknown; left out: all unknown"""
+
+    def __post_init__(self) -> None:
+        if self.visible is UNSAID:
+            object.__setattr__(self, "visible", np.full((len(self.boxes), 5), np.nan, np.float32))
 
 
 def split(names: list[str]) -> tuple[list[str], list[str]]:
@@ -67,52 +70,6 @@ def read_pictures(folder: Path, names: list[str] | None = None) -> dict[str, Lab
         image = np.asarray(Image.open(path).convert("RGB"))
         out[name] = Labelled(image, boxes, unknown_points(len(boxes)), np.zeros(len(boxes), bool))
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class FaceCrop:
-    """One portrait crop at 256, 128, 64 and 32 px, so that shrinking it never aliases."""
-
-    levels: tuple[ImageArray, ...]
-    box: FloatArray
-    """[4] px of the 256 px level"""
-    points: FloatArray
-    """[5, 2] px of the 256 px level"""
-
-
-def five_points(kp: FloatArray) -> FloatArray:
-    """The five points [5, 2] of 70 face marks [70, 2] (iBUG 68 and the pupils)."""
-    return np.stack([kp[36:42].mean(0), kp[42:48].mean(0), kp[30], kp[48], kp[54]]).astype(np.float32)
-
-
-def halved(image: ImageArray, *, least: int) -> tuple[ImageArray, ...]:
-    """The picture, half of it, a quarter of it ... while the shorter side is at least `least` px."""
-    levels = [image]
-    while min(levels[-1].shape[:2]) >= 2 * least:
-        h, w = levels[-1].shape[:2]
-        small = cv2.resize(levels[-1], (w // 2, h // 2), interpolation=cv2.INTER_AREA)
-        levels.append(np.asarray(small, np.uint8))
-    return tuple(levels)
-
-
-def read_faces(folder: Path, *, limit: int | None = None, part: str = "train") -> list[FaceCrop]:
-    """The face crops of `faces/` whose split is `part`, at most `limit` of them."""
-    with np.load(folder / "labels.npz") as labels:
-        boxes, parts = labels["box"].astype(np.float32), labels["split"]
-        if "points" in labels:
-            points = labels["points"][:, : len(FIVE_POINTS)].astype(np.float32)
-        else:
-            points = np.stack([five_points(kp) for kp in labels["kp"].astype(np.float32)])
-    crops: list[FaceCrop] = []
-    for archive in sorted(folder.glob("images-*.zip")):
-        with zipfile.ZipFile(archive) as z:
-            for name in sorted(z.namelist()):
-                row = int(Path(name).stem)
-                if str(parts[row]) != part or (limit is not None and len(crops) >= limit):
-                    continue
-                image = np.asarray(Image.open(io.BytesIO(z.read(name))).convert("RGB"))
-                crops.append(FaceCrop(halved(image, least=32), boxes[row], points[row]))
-    return crops
 
 
 def read_pseudo(path: Path) -> list[Labelled]:

@@ -13,34 +13,29 @@ kept in memory, for a scene may cost only a few milliseconds.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from vidanon import geometry
 from vidanon.errors import InputError
-from vidanon.train.damage import damage, distract, occlude, smear, texture
-from vidanon.train.labelled import (
-    FaceCrop,
-    Labelled,
-    halved,
-    read_faces,
-    read_pictures,
-    read_pseudo,
-    split,
-    unknown_points,
-)
+from vidanon.train.covering import Covered, occlude
+from vidanon.train.damage import damage, distract, smear, texture
+from vidanon.train.labelled import Labelled, read_pictures, read_pseudo, split
+from vidanon.train.portraits import FaceCrop, halved, read_faces
+from vidanon.train.scene import Scene
 from vidanon.types import FloatArray, ImageArray
 
-MIN_BOX_PX = 6.0
-"""Boxes with a smaller longer side are ignored in the loss: nobody can say where they end."""
 LABELLED_WEIGHT = 3
 """how much oftener a labelled picture is drawn than a pseudo-labelled one"""
+NOTICED = 6
+"""A place whose grey levels changed by more than this was drawn upon."""
 MIRRORED = [1, 0, 2, 4, 3]
 """Order of the five points after a mirror: the subject's right becomes the left."""
+UNMIRRORED = [0, 1, 2, 3, 4]
 
 
 def paste_masks() -> list[tuple[FloatArray, ...]]:
@@ -72,56 +67,12 @@ def turned_half(width: float, height: float, angle: float) -> FloatArray:
     return np.asarray(half, np.float32)
 
 
-@dataclass
-class Scene:
-    """A scene while it is being composed."""
-
-    image: ImageArray
-    boxes: list[FloatArray] = field(default_factory=list)
-    points: list[FloatArray] = field(default_factory=list)
-    ignore: list[bool] = field(default_factory=list)
-
-    def add(self, box: FloatArray, points: FloatArray, *, ignore: bool, window: tuple[int, int, int, int]) -> None:
-        """Adds a face seen through `window` (x0, y0, x1, y1): clipped, ignored or dropped by what is left of it."""
-        x0, y0, x1, y1 = window
-        seen = np.array([max(box[0], x0), max(box[1], y0), min(box[2], x1), min(box[3], y1)], np.float32)
-        left = float(geometry.area(seen) / max(float(geometry.area(box)), 1e-6))
-        if left < 0.1:
-            return
-        tiny = max(seen[2] - seen[0], seen[3] - seen[1]) < MIN_BOX_PX
-        self.boxes.append(seen)
-        self.points.append(points)
-        self.ignore.append(bool(ignore or tiny or left < 0.45))
-
-    def cover(self, alpha: FloatArray, x0: int, y0: int) -> None:
-        """Something opaque was drawn at (x0, y0): faces mostly under it are gone, half-covered ones ignored."""
-        h, w = alpha.shape
-        keep = []
-        for i, box in enumerate(self.boxes):
-            a, b, c, d = (int(v) for v in np.round(box))
-            part = alpha[max(b - y0, 0) : max(min(d - y0, h), 0), max(a - x0, 0) : max(min(c - x0, w), 0)]
-            share = float(part.sum()) / max((c - a) * (d - b), 1)
-            self.ignore[i] = self.ignore[i] or share > 0.3
-            if share < 0.75:
-                keep.append(i)
-        self.boxes, self.points = [self.boxes[i] for i in keep], [self.points[i] for i in keep]
-        self.ignore = [self.ignore[i] for i in keep]
-
-    def free(self, box: FloatArray) -> bool:
-        """True where `box` overlaps no face so far."""
-        if not self.boxes:
-            return True
-        others = np.stack(self.boxes)
-        low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
-        inter = np.prod(np.clip(high - low, 0, None), axis=1)
-        smaller = np.minimum(geometry.area(others), float(geometry.area(box)))
-        return bool((inter < 0.1 * np.maximum(smaller, 1)).all())
-
-    def labelled(self) -> Labelled:
-        """The finished scene."""
-        if not self.boxes:
-            return Labelled(self.image, np.zeros((0, 4), np.float32), unknown_points(0), np.zeros(0, bool))
-        return Labelled(self.image, np.stack(self.boxes), np.stack(self.points), np.array(self.ignore))
+def covered(before: ImageArray, after: ImageArray, points: FloatArray) -> NDArray[np.bool_]:
+    """[N] whether something was drawn over the 3x3 px around a point [N, 2]."""
+    h, w = before.shape[:2]
+    column, row = np.clip(np.floor(points), 0, (w - 1, h - 1)).astype(int).T
+    changed = cv2.blur(cv2.absdiff(before, after).max(2), (3, 3)) > NOTICED
+    return np.asarray(changed[row, column], np.bool_)
 
 
 class Composer:
@@ -203,13 +154,15 @@ class Composer:
         mode = cv2.INTER_CUBIC if rng.random() < 0.3 else cv2.INTER_LINEAR
         scene.image[y0:y1, x0:x1] = cv2.warpAffine(image, linear, (w, h), flags=mode, borderValue=fill)
         shift = np.array([x0, y0], np.float32)
-        for box, points, ignore in zip(source.boxes, source.points, source.ignore, strict=True):
+        faces = zip(source.boxes, source.points, source.ignore, source.visible, strict=True)
+        for box, points, ignore, visible in faces:
             cx, cy, bw, bh = geometry.centre_size(box)
             centre = geometry.apply(matrix, [(cx, cy)])[0] + shift
             half = turned_half(bw, bh, angle) * np.float32(zoom)
             moved = np.concatenate([centre - half, centre + half]).astype(np.float32)
             marks = (geometry.apply(matrix, points) + shift).astype(np.float32)
-            scene.add(moved, marks[MIRRORED] if mirror else marks, ignore=bool(ignore), window=window)
+            order = MIRRORED if mirror else UNMIRRORED
+            scene.add(moved, marks[order], visible[order], ignore=bool(ignore), window=window)
 
     def paste(self, scene: Scene, size: float) -> None:
         """Pastes one face, its box's longer side `size` px, where no other face is; gives up after a few places."""
@@ -245,9 +198,11 @@ class Composer:
         )
         kind = int(rng.choice(3, p=[0.3, 0.15, 0.55]))
         alpha = cv2.warpAffine(self.masks[kind][level], local, shape, flags=cv2.INTER_LINEAR)
-        points = geometry.apply(matrix, face.points).astype(np.float32)
-        if mirror:
-            points = points[MIRRORED]
+        if face.known:
+            alpha = alpha * (cv2.warpAffine(face.known[level], local, shape, flags=cv2.INTER_LINEAR) / np.float32(255))
+        marks = geometry.apply(matrix, face.points).astype(np.float32)
+        order = MIRRORED if mirror else UNMIRRORED
+        points, visible = marks[order], face.visible[order]
         under = scene.image[y0:y1, x0:x1]
         if rng.random() < 0.5:
             # Light the face like the place it stands in, about.
@@ -268,8 +223,11 @@ class Composer:
         scene.image[y0:y1, x0:x1] = (under + alpha[:, :, None] * (patch - under)).astype(np.uint8)
         scene.cover(np.asarray(alpha, np.float32), x0, y0)
         if rng.random() < 0.35:
-            occlude(scene.image, box, points, angle, rng)
-        scene.add(box, points, ignore=False, window=(0, 0, px, px))
+            before = scene.image[y0:y1, x0:x1].copy()
+            occlude(scene.image, Covered(box, marks), rng)
+            here = points - np.array([x0, y0], np.float32)
+            visible = np.where(covered(before, scene.image[y0:y1, x0:x1], here), np.float32(0), visible)
+        scene.add(box, points, visible, ignore=False, window=(0, 0, px, px))
 
 
 def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = None) -> Composer:

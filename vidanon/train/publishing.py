@@ -1,0 +1,124 @@
+"""From a detector's checkpoint to weights that can be used: the averaged network, its scores made certainties.
+
+In: `DetectorPublishing`. Out: a weight file and its record in the manifest.
+
+A network is surer of small faces than it should be, and of all of them after much training on few pictures. So the
+score's logit is fitted anew on labelled pictures it was not trained on: logistic regression (Platt 1999) on the logit
+and the size of the face in the network's input. A score of 0.5 then means that half of such detections are labelled
+faces, whatever their size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from vidanon.detect.matching import match
+from vidanon.detect.ours import WEIGHTS, OurNetwork
+from vidanon.errors import InputError
+from vidanon.models.detector import DetectorConfig, DetectorNet, Size, size_terms
+from vidanon.models.weights import save_weights
+from vidanon.train.labelled import Labelled, read_pictures, split
+from vidanon.train.runs import load_checkpoint, unpack
+from vidanon.types import FloatArray
+
+SCALES = (0.5, 1.0, 2.0)
+"""At which the labelled pictures are shown, so that faces of all sizes are among them."""
+LONGEST_PX = 2200
+"""Scales that would make a picture longer are left out."""
+LEAST = 0.01
+"""Detections of which the uncalibrated network is less sure tell nothing."""
+PRIOR = 1e-3
+"""Weight of the squared size terms: few pictures hold few faces of some sizes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorPublishing:
+    """Everything a publication is told."""
+
+    checkpoint: Path
+    """a training run's checkpoint"""
+    labels: Path
+    """folder with pictures and boxes.json; every fifth by name, which our training leaves out, calibrates the scores"""
+    folder: Path
+    """weights folder to write to"""
+    size: Size = "strong"
+    """under which name"""
+    record: Path | None = None
+    """JSON file with what else the manifest should say: licence, data, hardware, measured figures"""
+    all_labels: bool = False
+    """calibrate on all pictures of the folder, where it is not one the training has seen"""
+
+
+def fit_calibration(network: OurNetwork, pictures: Sequence[Labelled]) -> tuple[float, float, float, float]:
+    """`DetectorConfig.calibration` for a network without one; a hit is an overlap of 0.4.
+
+    Raises InputError where the pictures hold too few faces that are found.
+    """
+    terms: list[FloatArray] = []
+    hits: list[FloatArray] = []
+    for picture in pictures:
+        for scale in SCALES:
+            h, w = (max(1, round(side * scale)) for side in picture.image.shape[:2])
+            if max(h, w) > LONGEST_PX:
+                continue
+            kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+            image = np.asarray(cv2.resize(picture.image, (w, h), interpolation=kind), np.uint8)
+            (found,) = network.faces([image])
+            smaller, larger = size_terms((found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0))
+            logit = np.log(found.scores) - np.log1p(-np.minimum(found.scores, np.float32(1 - 1e-6)))
+            terms.append(np.stack([logit, np.ones_like(logit), smaller, larger], 1))
+            hits.append(match([found], [picture.boxes * np.float32(scale)], iou=0.4).hits)
+    x, y = np.concatenate(terms).astype(np.float64), np.concatenate(hits).astype(np.float64)
+    if min(y.sum(), len(y) - y.sum()) < 20:
+        raise InputError(f"{int(y.sum())} faces found in {len(pictures)} pictures calibrate nothing", hint="label more")
+
+    def unlikely(weights: FloatArray) -> float:
+        logits = x @ weights
+        return float(np.mean(np.logaddexp(0, logits) - y * logits) + PRIOR * np.square(weights[2:]).sum())
+
+    fitted = minimize(unlikely, np.array([1.0, 0, 0, 0]), method="BFGS").x
+    scale, shift, below, above = (round(float(v), 4) for v in fitted)
+    return scale, shift, below, above
+
+
+def publish_detector(options: DetectorPublishing) -> Path:
+    """Calibrates a checkpoint's averaged network and writes it to the weights folder; returns the file.
+
+    Raises InputError for a checkpoint, record or pictures that cannot be read.
+    """
+    tensors, numbers = load_checkpoint(options.checkpoint)
+    state = unpack("average", tensors)
+    config = dataclasses.replace(DetectorConfig.from_dict(numbers["config"]), calibration=(1.0, 0.0, 0.0, 0.0))
+    DetectorNet(config).load_state_dict(state)
+    pictures = read_pictures(options.labels)
+    held_out = [pictures[name] for name in (pictures if options.all_labels else split(list(pictures))[1])]
+    plain = OurNetwork(state, config.to_dict(), device="cpu", least=LEAST, nms_iou=0.4, threads=torch.get_num_threads())
+    config = dataclasses.replace(config, calibration=fit_calibration(plain, held_out))
+    spent = {"steps": numbers["step"], "images": numbers["images"], "hours": round(numbers["seconds"] / 3600, 2)}
+    calibrated = {"scores_calibrated_on": f"{len(held_out)} pictures the training left out"}
+    return save_weights(
+        WEIGHTS[options.size],
+        state,
+        config=config.to_dict(),
+        record={**spent, **calibrated, **_told(options.record)},
+        folder=options.folder,
+    )
+
+
+def _told(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as e:
+        raise InputError(f"record {path} cannot be read: {e}", hint="it is one JSON object") from e
