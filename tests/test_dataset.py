@@ -30,7 +30,7 @@ from vidanon.train import alike, crops, dataset, photos
 from vidanon.train.crops import Face, FaceCutter
 from vidanon.train.dataset import BuildOptions, BuildProgress
 from vidanon.train.faces import face_points, load_faces
-from vidanon.train.labelled import read_faces
+from vidanon.train.portraits import read_faces
 from vidanon.train.sets import announce, check_set, provenance, read_labels
 from vidanon.types import FACE_POINT_INDEX, Detections, FloatArray, ImageArray
 
@@ -241,7 +241,7 @@ def test_a_set_is_what_the_trainings_take(folder: Path, tmp_path: Path) -> None:
     assert np.isnan(faces.points[:, FACE_POINT_INDEX["left_ear"]]).all(), "unknown stays unknown"
     of_detector = read_faces(target, part="val")
     assert len(of_detector) == summary.splits["val"]
-    assert np.isfinite(of_detector[0].points).all()
+    assert np.isfinite(of_detector[0].points[:5]).all()
     record = json.loads((target / "dataset.json").read_text())
     assert (record["licence"], record["source"]) == ("CC0 1.0", "drawn for a test")
     assert record["photos"] == record["faces"] == 8
