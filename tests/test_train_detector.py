@@ -20,9 +20,9 @@ from vidanon.models.weights import load_weights, read_manifest
 from vidanon.train import pseudo
 from vidanon.train.detector import DetectorTraining, begin, learning_rate, train
 from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
+from vidanon.train.detector_publishing import DetectorPublishing, fit_calibration, publish_detector
 from vidanon.train.labelled import Labelled, read_pseudo, split, unknown_points
 from vidanon.train.pseudo import PseudoOptions, agree
-from vidanon.train.publishing import DetectorPublishing, fit_calibration, publish_detector
 from vidanon.train.runs import load_checkpoint
 from vidanon.train.scenes import Composer, composer, covered
 from vidanon.types import Detections
@@ -200,7 +200,7 @@ def test_what_is_published_is_the_averaged_network(data: Path, tmp_path: Path, m
     network = train(options(data, tmp_path, steps=2))
     folder, told = tmp_path / "weights", tmp_path / "record.json"
     told.write_text('{"licence": "none"}')
-    monkeypatch.setattr("vidanon.train.publishing.fit_calibration", lambda *_: (2.0, -1.0, 0.5, 0.25))
+    monkeypatch.setattr("vidanon.train.detector_publishing.fit_calibration", lambda *_: (2.0, -1.0, 0.5, 0.25))
     job = DetectorPublishing(tmp_path / "latest.safetensors", data / "crowd-dev", folder, size="fast", record=told)
     assert publish_detector(job) == folder / "detector-fast.safetensors"
     state, config = load_weights("detector-fast", folder=folder)

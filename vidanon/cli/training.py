@@ -51,7 +51,7 @@ TRAIN = {
     """,
     ),
     "publish": Job(
-        "vidanon.train.publishing",
+        "vidanon.train.detector_publishing",
         "publish_detector",
         """Make weights of a detector's checkpoint: its averaged network, scores calibrated on pictures it never saw.
 
