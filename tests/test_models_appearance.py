@@ -9,7 +9,8 @@ from drawn_faces import write_faces
 from vidanon import geometry
 from vidanon.models.appearance import CANONICAL, Appearance, controls, features, grid, settled, warp_field
 from vidanon.train.appearance import codes, cover_of, fit, gather, independent, shape_free, unlit
-from vidanon.train.faces import CropSampler, load_faces
+from vidanon.train.batches import CropSampler
+from vidanon.train.faces import load_faces
 from vidanon.types import FACE_POINT_INDEX
 
 FACIAL = [i for name, i in FACE_POINT_INDEX.items() if not name.endswith(("_ear", "_shoulder"))]
@@ -85,7 +86,7 @@ def met(tmp_path_factory: pytest.TempPathFactory) -> tuple[Appearance, torch.Ten
 def test_a_code_paints_its_own_face_best(met: tuple[Appearance, torch.Tensor, CropSampler]) -> None:
     """Asked for a training face's code, the model shows what is peculiar to that face and not to the others."""
     model, known, sampler = met
-    count = len(sampler.poses)
+    count = sampler.count
     crops = sampler.batch(torch.arange(count), 64, jitter=0.0, photometric=False)
     _, core = cover_of(32)
     points = settled(crops.points)

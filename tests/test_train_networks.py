@@ -16,9 +16,11 @@ from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
 from vidanon.train import landmarks
-from vidanon.train.faces import MIRROR, CropSampler, load_faces, nudged
+from vidanon.train.batches import CropSampler
+from vidanon.train.faces import MIRROR, load_faces
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
+from vidanon.train.views import nudged
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
 
 

@@ -27,7 +27,7 @@ from vidanon.models.appearance import (
     settled,
     warp_field,
 )
-from vidanon.train.faces import CropSampler
+from vidanon.train.batches import CropSampler
 
 SHADING = 0.13
 """Standard deviation, in textures, of the blur that takes tone and shading off: they are the surroundings' to say."""
@@ -95,7 +95,7 @@ class Gathered:
 def gather(sampler: CropSampler, *, px: int) -> Gathered:
     """Every face of the set as an unlit texture of `px`; a matter of minutes for thousands."""
     cover, core = (t.to(sampler.device) for t in cover_of(px))
-    count = len(sampler.poses)
+    count = sampler.count
     data, facts = [], []
     for flip in (False, True):
         for start in range(0, count, CHUNK):

@@ -1,8 +1,7 @@
-"""Labelled face pictures for training: read once, cropped and augmented in batches on the training device.
+"""Labelled face pictures for training, read once.
 
 In: a folder with `images-*.zip` (or loose pictures) of `NNNNN.webp` and `labels.npz` (70 keypoints, ears and
-shoulders, or our 30 points; face box, source, split). Out: batches of aligned crops with mask and keypoints, cut as
-the renderer cuts them.
+shoulders, or our 30 points; face box, source, split). Out: `Faces`, which train/batches.py cuts crops from.
 """
 
 from __future__ import annotations
@@ -10,22 +9,21 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from vidanon.errors import InputError
 from vidanon.geometry import Array
-from vidanon.render.align import CROP_SCALE, face_pose
+from vidanon.render.align import face_pose
 from vidanon.render.mask import outline_px
+from vidanon.train.turning import Turned, some_yaw, turned
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, ImageArray
 
 IBUG: dict[str, tuple[int, ...]] = {
@@ -73,7 +71,8 @@ class Faces:
     """A labelled set in memory."""
 
     images: ImageArray
-    """[N, S, S, 4] uint8: RGB, and how far each pixel lies outside the tight mask (255 = WIDEST face sizes or more)"""
+    """[N, S, S, 5] uint8: RGB; how far each pixel lies outside the tight mask (255 = WIDEST face sizes or more); 255
+    where nothing is known"""
     points: FloatArray
     """[N, 30, 2] in 0..1 of the picture, NaN where unknown"""
     boxes: FloatArray
@@ -81,7 +80,9 @@ class Faces:
     poses: FloatArray
     """[N, 4] cx, cy, size (0..1 of the picture), roll (radians)"""
     weights: FloatArray
-    """[N] sampling weight: both halves, synthetic and portraits, count alike"""
+    """[N] sampling weight: both halves, synthetic and portraits, count alike; closed eyes and open mouths for more"""
+    people: NDArray[np.intp]
+    """[N] whose picture it is: row of the picture as it was, which comes before all turned ones"""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -106,38 +107,95 @@ def set_points(labels: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> Fl
     return face_points(kp, pose)
 
 
-def load_faces(folder: Path, *, px: int, split: str, limit: int | None = None) -> Faces:
-    """The faces of one split ("train" or "val"), resized to `px`. Raises InputError if the folder is not such a set."""
+def load_faces(
+    folder: Path, *, px: int, split: str, limit: int | None = None, turned_heads: int = 0, seed: int = 0
+) -> Faces:
+    """The faces of one split ("train" or "val"), resized to `px`, and `turned_heads` of them again, turned in depth.
+
+    Turning (train/turning.py) wants labels with depth; in a set without it no head is turned. Raises InputError if the
+    folder is not such a set.
+    """
     labels_path = folder / "labels.npz"
     if not labels_path.is_file():
         raise InputError(f"no labels.npz in {folder}", hint="name the folder of a face data set")
-    with np.load(labels_path, allow_pickle=False) as labels:
-        rows = np.flatnonzero(labels["split"] == split)[:limit]
-        points, box = set_points(labels, rows), labels["box"][rows].astype(np.float32)
-        synthetic = np.isin(labels["source"][rows], SYNTHETIC)
-    archives = [zipfile.ZipFile(p) for p in sorted(folder.glob("images-*.zip"))]
-    where = {Path(n).name: (a, n) for a in archives for n in a.namelist()}
-    images = np.empty((len(rows), px, px, 4), np.uint8)
-    side = 0
-    for i, row in enumerate(rows):
-        name = f"{row:05d}.webp"
-        try:
-            data = where[name][0].read(where[name][1]) if name in where else (folder / name).read_bytes()
-            picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        except OSError as e:
-            raise InputError(f"picture {name} of {folder} cannot be read: {e}") from e
-        side = picture.shape[0]
-        images[i, ..., :3] = picture if side == px else cv2.resize(picture, (px, px), interpolation=cv2.INTER_AREA)
-    for archive in archives:
-        archive.close()
-    poses = np.empty((len(rows), 4), np.float32)
-    for i in range(len(rows)):
-        p = face_pose(box[i], points[i])
-        poses[i] = (p.cx / side, p.cy / side, p.size / side, p.roll)
-        images[i, ..., 3] = _mask_distance(outline_px(p, points[i], margin=TIGHT) * px / side, px, p.size * px / side)
+    with np.load(labels_path, allow_pickle=False) as stored:
+        labels = {name: stored[name] for name in stored.files}
+    rows = np.flatnonzero(labels["split"] == split)[:limit]
+    points, box = set_points(labels, rows), labels["box"][rows].astype(np.float32)
+    synthetic = np.isin(labels["source"][rows], SYNTHETIC)
+    rng = np.random.default_rng(seed)
+    depth = {"kp", "z", "pose"} <= set(labels)
+    again = rng.choice(len(rows), min(turned_heads, len(rows)), replace=False) if depth else np.zeros(0, np.intp)
+    total = len(rows) + len(again)
+    images, poses = np.empty((total, px, px, 5), np.uint8), np.empty((total, 4), np.float32)
+    points, box = (np.concatenate([a, a[again]]) for a in (points, box))
+    place = {int(i): len(rows) + n for n, i in enumerate(again)}
+    with ExitStack() as stack:
+        archives = [stack.enter_context(zipfile.ZipFile(p)) for p in sorted(folder.glob("images-*.zip"))]
+        where = {Path(n).name: (a, n) for a in archives for n in a.namelist()}
+        for i, row in enumerate(rows):
+            name = f"{row:05d}.webp"
+            try:
+                data = where[name][0].read(where[name][1]) if name in where else (folder / name).read_bytes()
+                picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            except OSError as e:
+                raise InputError(f"picture {name} of {folder} cannot be read: {e}") from e
+            side = picture.shape[0]
+            images[i], poses[i] = _stored(picture, None, points[i], box[i], px)
+            points[i] /= side
+            if i in place:
+                n = place[i]
+                t = _turned(picture, labels, int(row), rng)
+                points[n], box[n] = face_points(t.kp[None], t.pose[None])[0], t.box
+                images[n], poses[n] = _stored(t.image, t.known, points[n], t.box, px)
+                points[n] /= side
+            box[i] /= side
+    box[len(rows) :] /= side
     share = np.clip(synthetic.mean(), 0.05, 0.95)
-    weights = np.where(synthetic, 0.5 / share, 0.5 / (1 - share)).astype(np.float32)
-    return Faces(images, points / np.float32(side), box / np.float32(side), poses, weights / weights.sum())
+    weights = np.where(synthetic, 0.5 / share, 0.5 / (1 - share)).astype(np.float32) * rarity(points[: len(rows)])
+    people = np.concatenate([np.arange(len(rows)), again])
+    weights = weights[people]
+    return Faces(images, points, box, poses, weights / weights.sum(), people)
+
+
+def rarity(points: FloatArray) -> FloatArray:
+    """[N] how often to show a face [N, 30, 2] for what it does: who poses for a portrait looks, and says nothing."""
+
+    def at(name: str) -> FloatArray:
+        return points[:, FACE_POINT_INDEX[name]]
+
+    def apart(one: str, other: str) -> FloatArray:
+        return np.asarray(np.linalg.norm(at(one) - at(other), axis=-1), np.float32)
+
+    scale = np.maximum(np.hypot(apart("right_eye", "left_eye"), apart("nose", "jaw_4")), 1e-6)
+    lids = (apart("right_lid_upper", "right_lid_lower") + apart("left_lid_upper", "left_lid_lower")) / scale
+    lips = apart("lip_upper_inner", "lip_lower_inner") / scale
+    with np.errstate(invalid="ignore"):
+        shut, speaking = lids < np.nanquantile(lids, 0.06), lips > np.nanquantile(lips, 0.9)
+    return np.where(shut, 4.0, np.where(speaking, 2.0, 1.0)).astype(np.float32)
+
+
+def _stored(
+    picture: ImageArray, known: NDArray[np.bool_] | None, points: FloatArray, box: FloatArray, px: int
+) -> tuple[ImageArray, FloatArray]:
+    """([px, px, 5] as `Faces.images`, [4] as `Faces.poses`) of a picture with points and box in its px."""
+    side = picture.shape[0]
+    pose = face_pose(box, points)
+    out = np.zeros((px, px, 5), np.uint8)
+    out[..., :3] = picture if side == px else cv2.resize(picture, (px, px), interpolation=cv2.INTER_AREA)
+    out[..., 3] = _mask_distance(outline_px(pose, points, margin=TIGHT) * px / side, px, pose.size * px / side)
+    if known is not None:
+        gaps = np.where(known, np.uint8(0), np.uint8(255))
+        out[..., 4] = np.where(cv2.resize(gaps, (px, px), interpolation=cv2.INTER_AREA) > 0, 255, 0)
+    return out, np.array([pose.cx / side, pose.cy / side, pose.size / side, pose.roll], np.float32)
+
+
+def _turned(picture: ImageArray, labels: Mapping[str, NDArray[Any]], row: int, rng: np.random.Generator) -> Turned:
+    """A head turned as far as its photo allows, and a little up or down."""
+    kp, z, pose, box = (labels[name][row].astype(np.float32) for name in ("kp", "z", "pose", "box"))
+    z *= picture.shape[0]
+    yaw = max((some_yaw(kp, z, rng) for _ in range(2)), key=abs)
+    return turned(picture, kp, z, pose, box, yaw=yaw, pitch=float(rng.uniform(-18, 18)), rng=rng)
 
 
 def _mask_distance(outline: Array, px: int, size: float) -> ImageArray:
@@ -146,154 +204,3 @@ def _mask_distance(outline: Array, px: int, size: float) -> ImageArray:
     cv2.fillConvexPoly(canvas, np.round((outline - 0.5) * 256).astype(np.int32), 0, shift=8)
     away = cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / (size * WIDEST)
     return np.asarray(np.clip(away * 255, 0, 255), np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class CropBatch:
-    """Aligned crops, ready for the networks."""
-
-    image: Tensor
-    """[B, 3, S, S] in [-1, 1], 0 outside the picture"""
-    hidden: Tensor
-    """[B, 1, S, S], 1 = face area or outside the picture"""
-    outside: Tensor
-    """[B, 1, S, S], 1 = outside the picture"""
-    points: Tensor
-    """[B, 30, 2] in 0..1 of the crop, NaN = unknown"""
-    rows: Tensor
-    """[B] which faces these are: the index, plus the number of faces where mirrored"""
-
-    @property
-    def context(self) -> Tensor:
-        """[B, 3, S, S], the crop without the face"""
-        return self.image * (1 - self.hidden)
-
-    def composite(self, painted: Tensor) -> Tensor:
-        """The crop with the painted face in it, as the viewer (and the discriminator) sees it."""
-        return self.context + painted * (self.hidden - self.outside)
-
-    def __getitem__(self, rows: slice) -> CropBatch:
-        """Some of the crops."""
-        return CropBatch(self.image[rows], self.hidden[rows], self.outside[rows], self.points[rows], self.rows[rows])
-
-    def twice(self) -> CropBatch:
-        """Every crop, and every crop again."""
-        return CropBatch(*(torch.cat([t, t]) for t in (self.image, self.hidden, self.outside, self.points, self.rows)))
-
-
-def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04) -> tuple[CropBatch, Tensor]:
-    """The same crops cut a little differently, and where each of their pixels lies in the old ones.
-
-    Shifted, scaled and turned by up to `amount` (of the side, as a factor, in radians), resampled as a tracked face is
-    from frame to frame. Returns the crops and a grid [B, S, S, 2] for `grid_sample`.
-    """
-    b, _, size, _ = crops.image.shape
-    device = crops.image.device
-
-    def draw() -> Tensor:
-        return (torch.rand(b, generator=generator, device=device) * 2 - 1) * amount
-
-    zoom, angle, dx, dy = 1 + draw(), draw(), draw(), draw()
-    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
-    # new (-1..1) -> old (-1..1); the shift is in sides, of which that range has two
-    matrix = torch.stack([torch.stack([cos, -sin, 2 * dx], 1), torch.stack([sin, cos, 2 * dy], 1)], 1)
-    grid = F.affine_grid(matrix, [b, 1, size, size], align_corners=False)
-    image = F.grid_sample(crops.image, grid, padding_mode="border", align_corners=False)
-    flags = torch.cat([crops.hidden, crops.outside], 1)
-    flags = F.grid_sample(flags, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    beyond = (grid.abs() > 1).any(-1)[:, None].to(image.dtype)
-    outside = torch.maximum(flags[:, 1:], beyond)
-    hidden = torch.maximum(flags[:, :1], outside)
-    old = crops.points * 2 - 1 - matrix[:, None, :, 2]
-    scale = zoom.square()[:, None]
-    x = (cos[:, None] * old[..., 0] + sin[:, None] * old[..., 1]) / scale
-    y = (-sin[:, None] * old[..., 0] + cos[:, None] * old[..., 1]) / scale
-    return CropBatch(image * (1 - outside), hidden, outside, torch.stack([x, y], -1) / 2 + 0.5, crops.rows), grid
-
-
-class CropSampler:
-    """Draws batches of crops. Everything random comes from `generator`, everything heavy runs on `device`."""
-
-    def __init__(self, faces: Faces, *, device: torch.device, seed: int) -> None:
-        self.images = torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous().to(device)
-        self.points = torch.from_numpy(faces.points).to(device)
-        self.poses = torch.from_numpy(faces.poses).to(device)
-        self.weights = torch.from_numpy(faces.weights).to(device)
-        self.mirror = torch.tensor(MIRROR, device=device)
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.device = device
-
-    def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return torch.rand(*shape, generator=self.generator, device=self.device) * (high - low) + low
-
-    def _normal(self, *shape: int, std: float) -> Tensor:
-        return torch.randn(*shape, generator=self.generator, device=self.device) * std
-
-    def draw(self, batch: int) -> Tensor:
-        """[B] indices of faces, by weight."""
-        return torch.multinomial(self.weights, batch, replacement=True, generator=self.generator)
-
-    def batch(
-        self,
-        index: Tensor,
-        size: int,
-        *,
-        jitter: float = 1.0,
-        scale: float = CROP_SCALE,
-        photometric: bool = True,
-        flip: bool | None = None,
-    ) -> CropBatch:
-        """Crops of the faces `index` [B] at `size` px, moved, turned, scaled at random (`jitter` 0 = not).
-
-        `flip` says whether they are mirrored; None: at random, if there is jitter.
-        """
-        b = len(index)
-        cx, cy, side, roll = self.poses[index].unbind(1)
-        share = 0.5 * (jitter > 0) if flip is None else float(flip)
-        mirrored = self._uniform(b) < share
-        turned = torch.where(mirrored, -1.0, 1.0)
-        dx, dy = (self._normal(2, b, std=0.04 * jitter) * side).unbind(0)
-        crop = scale * side * torch.exp(self._normal(b, std=0.08 * jitter))
-        turn = roll + self._normal(b, std=0.1 * jitter)
-        cos, sin = torch.cos(turn), torch.sin(turn)
-
-        # crop coordinates (-0.5..0.5, x mirrored by `flip`) -> picture (0..1): sampled at twice the size, then averaged
-        line = (torch.arange(2 * size, device=self.device) + 0.5) / (2 * size) - 0.5
-        v, u = torch.meshgrid(line, line, indexing="ij")
-        u = u[None] * turned[:, None, None]
-        v = v[None].expand_as(u)
-        sx, sy = crop[:, None, None] * u, crop[:, None, None] * v
-        x = (cx + dx)[:, None, None] + cos[:, None, None] * sx - sin[:, None, None] * sy
-        y = (cy + dy)[:, None, None] + sin[:, None, None] * sx + cos[:, None, None] * sy
-        picture = self.images[index].float() / 127.5 - 1
-        sampled = F.grid_sample(picture, torch.stack([x, y], -1) * 2 - 1, padding_mode="border", align_corners=False)
-        sampled = F.avg_pool2d(sampled, 2)
-        outside = F.max_pool2d(((x < 0) | (x > 1) | (y < 0) | (y > 1))[:, None].float(), 2)
-        image, away = sampled[:, :3], (sampled[:, 3:] + 1) / 2
-        # masks of many margins, so that one net serves them all
-        hidden = (away <= self._uniform(b, 1, 1, 1, low=0.01, high=0.99) ** 2).float()
-        hidden = torch.maximum(hidden, outside)
-        if photometric:
-            image = self._photometric(image)
-        points = self.points[index] - torch.stack([cx + dx, cy + dy], 1)[:, None]
-        px = (cos[:, None] * points[..., 0] + sin[:, None] * points[..., 1]) / crop[:, None]
-        py = (-sin[:, None] * points[..., 0] + cos[:, None] * points[..., 1]) / crop[:, None]
-        other = torch.stack([-px, py], -1)[:, self.mirror]
-        points = torch.where(mirrored[:, None, None], other, torch.stack([px, py], -1)) + 0.5
-        return CropBatch(image * (1 - outside), hidden, outside, points, index + mirrored * len(self.poses))
-
-    def _photometric(self, image: Tensor) -> Tensor:
-        """Exposure, contrast, saturation, colour cast, softness and noise as videos have them."""
-        b = len(image)
-        shape = (b, 1, 1, 1)
-        gain = torch.exp(self._normal(b, 3, 1, 1, std=0.06) + self._normal(*shape, std=0.15))
-        mean = image.mean((2, 3), keepdim=True)
-        image = (image - mean) * torch.exp(self._normal(*shape, std=0.12)) + mean
-        grey = image.mean(1, keepdim=True)
-        image = grey + (image - grey) * self._uniform(*shape, low=0.5, high=1.25)
-        image = (image + 1) * gain - 1
-        soft = F.interpolate(F.avg_pool2d(image, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
-        blend = torch.where(self._uniform(*shape) < 0.25, self._uniform(*shape), torch.zeros(shape, device=self.device))
-        image = image + (soft - image) * blend
-        noise = torch.where(self._uniform(*shape) < 0.25, 0.04, 0.0) * self._normal(*image.shape, std=1.0)
-        return (image + noise).clamp(-1, 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,13 @@ from vidanon.errors import UsageError
 from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
-from vidanon.models.weights import read_weights, save_weights
+from vidanon.models.weights import read_weights
 from vidanon.train import losses
 from vidanon.train.appearance import codes, fit, gather
-from vidanon.train.faces import CropBatch, CropSampler, Faces, load_faces, nudged
+from vidanon.train.batches import CropBatch, CropSampler
+from vidanon.train.faces import load_faces
 from vidanon.train.grids import save_grid
+from vidanon.train.publishing import publish, sample_rows
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import (
     EMA,
@@ -35,14 +36,10 @@ from vidanon.train.runs import (
     unpack,
     unpack_optimizer,
 )
-from vidanon.train.sets import announce, provenance
+from vidanon.train.sets import announce
+from vidanon.train.views import disturbed, nudged
 from vidanon.types import FACE_POINT_INDEX
 
-OUR_FACES = {
-    "licence": "Apache-2.0",
-    "data": "4,050 training faces: SFHQ-T2I and SFHQ (MIT), US Congress portraits (public domain), "
-    "UK Parliament portraits (CC BY 3.0, credit: UK Parliament)",
-}
 LOOSE = [
     {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_lid_" in n or "lip_" in n or "_pupil" in n},
     {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_shoulder" in n},
@@ -94,7 +91,7 @@ class Trainer:
         self.random = torch.Generator(self.device).manual_seed(options.seed)
         self.codes = torch.zeros(0, self.config.latent_dim, device=self.device)
         """[2 N, L] of the training faces, then of the same mirrored"""
-        self.phases = phases_for(options.resolution)
+        self.phases = phases_for(options.resolution, options.first)
 
     @property
     def progress(self) -> float:
@@ -212,11 +209,13 @@ class Trainer:
             logits = self.d(augmented, crops.hidden, seen.points, fade)
         face = crops.hidden - crops.outside
         known, made_up = slice(0, len(painted) // 2), slice(len(painted) // 2, None)
-        terms = {"g": o.adversarial * losses.generator_loss(logits)}
+        heard = min(1.0, self.images / o.warm_up) if o.warm_up else 1.0
+        terms = {"g": o.adversarial * heard * losses.generator_loss(logits)}
         if o.colour:
             terms["colour"] = o.colour * losses.low_frequency(painted, crops.image, face)
         if o.reconstruction:
-            same = losses.reconstruction(painted[known], crops.image[known], face[known])
+            weight = face[known] * losses.telling(crops.points[known], painted.shape[-1])
+            same = losses.reconstruction(painted[known], crops.image[known], weight)
             terms["reconstruction"] = o.reconstruction * same
         if o.seam:
             terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
@@ -233,13 +232,27 @@ class Trainer:
         return terms
 
     def _steadiness(self, seen: Seen, painted: Tensor, fade: float) -> Tensor:
-        """The equivariance term: the same faces again, in crops cut a little differently."""
-        crops, grid = nudged(seen.crops, self.random)
+        """The equivariance term: the same faces again, cut a little differently, their surroundings disturbed."""
+        crops, grid = nudged(disturbed(seen.crops, self.random), self.random)
         # what the detector knew of the crop, it knows of the nudged one
         points = torch.where(torch.isfinite(seen.points), crops.points, torch.nan)
         people = self.g.appearance(points, seen.codes, painted.shape[-1])
         again = self.paint(Seen(crops, points, seen.codes, people), fade)
         return losses.equivariance(painted, again, grid, crops.hidden - crops.outside)
+
+    def memory(self, others: CropSampler, means: dict[str, float]) -> dict[str, float]:
+        """How the discriminator takes faces it was never shown, and how much of what it knows it only remembers.
+
+        `held` is its mean logit of 32 held-out crops; `overfit` is 0 where they are as real to it as the training faces
+        are and 1 where they are as false as painted ones (r_v of Karras et al. 2020, https://arxiv.org/abs/2006.06676).
+        """
+        size, fade = self.now()
+        with torch.no_grad():
+            crops = others.batch(others.draw(32), size)
+            image = losses.augment(crops.image, strength=self.options.augment, generator=self.random)
+            held = float(self.d(image, crops.hidden, self.points(crops), fade).mean())
+        apart = means["real"] - means["fake"]
+        return {"held": round(held, 4), "overfit": round((means["real"] - held) / apart, 3) if apart > 0 else 0.0}
 
     def mixed(self, *, wanted: bool = True) -> torch.autocast:
         """bfloat16 where it helps: in convolutions and products, on a GPU."""
@@ -276,20 +289,6 @@ class Trainer:
         self.minutes = float(numbers["minutes"])
 
 
-def sample_rows(trainer: Trainer, faces: Faces, *, size: int, columns: int = 8) -> Iterator[Tensor]:
-    """Rows [columns, 3, S, S] of a fixed-seed grid: source, what the net sees, then four latents."""
-    sampler = CropSampler(faces, device=trainer.device, seed=1)
-    index = torch.arange(columns, device=trainer.device) % len(faces)
-    crops = sampler.batch(index, size, jitter=0.0, photometric=False)
-    yield crops.image
-    yield crops.context
-    fixed = torch.Generator().manual_seed(7)
-    for _ in range(4):
-        latent = torch.randn(1, trainer.config.latent_dim, generator=fixed).expand(columns, -1).to(trainer.device)
-        with torch.inference_mode():
-            yield crops.composite(trainer.ema.network(crops.context, crops.hidden, crops.points, latent))
-
-
 def train(options: GeneratorTraining) -> Path:
     """Runs the training and returns the path of its last checkpoint. Ctrl-C leaves a checkpoint."""
     check_budget(minutes=options.minutes, steps=options.images)
@@ -301,8 +300,11 @@ def train(options: GeneratorTraining) -> Path:
         trainer.load(options.resume)
     announce(options.data)
     store = min(256, 2 * options.resolution)
-    faces = load_faces(options.data, px=store, split="train", limit=options.limit)
-    held_out = load_faces(options.data, px=store, split="val", limit=16)
+    faces = load_faces(
+        options.data, px=store, split="train", limit=options.limit, turned_heads=options.turned, seed=options.seed
+    )
+    held_out = load_faces(options.data, px=store, split="val", limit=64)
+    others = CropSampler(held_out, device=trainer.device, seed=options.seed)
     sampler = CropSampler(faces, device=trainer.device, seed=options.seed + trainer.images)
     if options.resume is None:
         trainer.meet(sampler)
@@ -332,6 +334,7 @@ def train(options: GeneratorTraining) -> Path:
                     if not math.isfinite(means["d"] + means["g"]):
                         raise FloatingPointError(f"training diverged at {trainer.images} images: {means}")
                     size, fade = trainer.now()
+                    means |= trainer.memory(others, means)
                     pace = round((trainer.images - first) / (now - start), 1)
                     run.log(images=trainer.images, size=size, fade=round(fade, 2), pace=pace, **means)
                     sums.clear()
@@ -344,27 +347,3 @@ def train(options: GeneratorTraining) -> Path:
         if options.publish is not None:
             publish(trainer, folder=options.publish)
     return path
-
-
-def publish(trainer: Trainer, *, folder: Path) -> Path:
-    """Writes the EMA weights as the shipped generator, with an account of the run."""
-    size, _ = trainer.now()
-    record = {
-        **provenance(trainer.options.data, otherwise=OUR_FACES),
-        "run": {
-            "images": trainer.images,
-            "last_size_px": size,
-            "batch": trainer.options.batch,
-            "device": trainer.options.device,
-            "seed": trainer.options.seed,
-            "hours": round(trainer.minutes / 60, 2),
-        },
-    }
-    return save_weights(
-        "generator",
-        trainer.ema.network.state_dict(),
-        config=trainer.config.to_dict(),
-        record=record,
-        folder=folder,
-        dtype=torch.float16,
-    )

@@ -17,7 +17,8 @@ from torch import Tensor
 from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.landmarks import Landmarker, LandmarkerConfig
 from vidanon.models.weights import save_weights
-from vidanon.train.faces import CropBatch, CropSampler, load_faces
+from vidanon.train.batches import CropBatch, CropSampler
+from vidanon.train.faces import load_faces
 from vidanon.train.runs import (
     EMA,
     RunFolder,

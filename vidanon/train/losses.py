@@ -6,6 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidanon.types import FACE_POINT_INDEX
+
+_TELLING = [i for name, i in FACE_POINT_INDEX.items() if "_lid_" in name or "lip_" in name or name.startswith("mouth_")]
+
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Non-saturating logistic loss (Goodfellow et al. 2014) of logits [B] each."""
@@ -31,12 +35,23 @@ def low_frequency(painted: Tensor, image: Tensor, hidden: Tensor, *, cells: int 
     return difference.sum() / (weight.sum() * image.shape[1] + 1e-6)
 
 
-def reconstruction(painted: Tensor, image: Tensor, hidden: Tensor) -> Tensor:
-    """L1 over the hidden part.
+def reconstruction(painted: Tensor, image: Tensor, weight: Tensor) -> Tensor:
+    """L1 by `weight` [B, 1, S, S], the hidden part and where in it much is said with little.
 
     Where the code of the face itself is given, it teaches how the appearance model's features look in this light.
     """
-    return ((painted - image).abs() * hidden).sum() / (hidden.sum() * image.shape[1] + 1e-6)
+    return ((painted - image).abs() * weight).sum() / (weight.sum() * image.shape[1] + 1e-6)
+
+
+def telling(points: Tensor, size: int, *, weight: float = 3.0, sigma: float = 0.03) -> Tensor:
+    """[B, 1, S, S]: 1, and up to 1 + `weight` around lids and lips, a small part of a face that says what it does.
+
+    `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown; `sigma` in crops.
+    """
+    at = torch.nan_to_num(points[:, _TELLING], nan=-9.0)
+    centres = (torch.arange(size, device=points.device, dtype=points.dtype) + 0.5) / size
+    bump = torch.exp(-0.5 * ((at[..., None] - centres) / sigma) ** 2)  # B, P, 2, S
+    return 1 + weight * (bump[:, :, 1, :, None] * bump[:, :, 0, None, :]).amax(1, keepdim=True)
 
 
 def seam(painted: Tensor, image: Tensor, hidden: Tensor, outside: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ class Phase:
     """part of this phase over which the new level fades in"""
 
 
-def phases_for(resolution: int) -> tuple[Phase, ...]:
-    """Phases up to a resolution: the finest gets half of the images, each coarser one half of the rest."""
-    sizes = [s for s in (32, 64, 128, 256) if s <= resolution] or [resolution]
+def phases_for(resolution: int, first: int = 32) -> tuple[Phase, ...]:
+    """Phases from `first` px to a resolution: the finest gets half of the images, each coarser one half of the rest."""
+    sizes = [s for s in (32, 64, 128, 256) if min(first, resolution) <= s <= resolution] or [resolution]
     shares = [0.5 ** (len(sizes) - i) for i in range(len(sizes))]
     total = sum(shares)
     return tuple(
@@ -46,6 +46,10 @@ class GeneratorTraining:
     """time for all phases, earlier sittings included: whichever of the two is spent sooner lays them out"""
     resolution: int = 128
     """px of the finest level"""
+    first: int = 32
+    """px of the coarsest level the run begins at; the resolution itself where it goes on from published weights"""
+    turned: int = 1_500
+    """so many of the faces are shown a second time with their heads turned in depth (train/turning.py)"""
     width: int = 1536
     """channels x px is held at this product: the price of a face"""
     max_channels: int = 192
@@ -70,10 +74,12 @@ class GeneratorTraining:
     """weight of the seam term"""
     likeness: float = 3.0
     """weight of people nobody is looking like their code says"""
-    steadiness: float = 8.0
-    """weight of the same face in a crop cut a little differently"""
+    steadiness: float = 16.0
+    """weight of the same face in a crop cut a little differently, with its surroundings disturbed"""
     augment: float = 0.6
     """probability of each discriminator augmentation"""
+    warm_up: int = 2_000
+    """images over which looking real gains its weight: a discriminator that begins anew has nothing to say at first"""
     ema_images: int = 2_500
     """half-life of the averaged weights, in images"""
     log_seconds: float = 30.0

@@ -2,8 +2,8 @@
 
 Face profiling (Zhu et al. 2016, "Face Alignment Across Large Poses", https://arxiv.org/abs/1511.07212): the depth of
 the marks is continued over forehead, skull and neck, the photo is laid over that relief, turned, and drawn again with
-what is nearer in front. In: a photo with the 68 marks, pupils, their depth, ears and shoulders. Out: the same for the turned
-head, and which pixels of it are known.
+what is nearer in front. In: a photo with the 68 marks, pupils, their depth, ears and shoulders. Out: the same for the
+turned head, and which pixels of it are known.
 
 What it can do: turn a head by up to about 45 degrees of yaw and 25 of pitch, further away from the camera best of all:
 a head at 30 degrees becomes a profile with a true cheek, ear and nose line, because the side that comes forward is in
