@@ -12,6 +12,7 @@ import torch
 from drawn_faces import write_faces
 
 from vidanon.errors import InputError, UsageError, WeightsError
+from vidanon.locations import weights_dir
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
@@ -182,12 +183,18 @@ def test_the_landmarker_learns_drawn_faces_and_resumes(faces_folder: Path, tmp_p
     )
     path = landmarks.train(base)
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
-    first = rows[-1]["error"]
+    first = rows[-1]["mean_error_interocular"]
     landmarks.train(dataclasses.replace(base, images=640, resume=path, publish=tmp_path / "weights"))
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     assert rows[-1]["images"] == 640
-    assert rows[-1]["error"] < 0.85 * first
-    assert "val_mean_error_interocular" in read_manifest(tmp_path / "weights")["landmarks"]["measured"]
+    assert rows[-1]["mean_error_interocular"] < 0.85 * first
+    measured = read_manifest(tmp_path / "weights")["landmarks"]["measured"]
+    assert {"val_mean_error_interocular", "val_covered_mean_error_face_sizes"} <= set(measured)
+    again = dataclasses.replace(base, weights=tmp_path / "weights" / "landmarks.safetensors")
+    begun, published = landmarks.begin(again).state_dict(), load_weights("landmarks", folder=tmp_path / "weights")[0]
+    assert all(torch.equal(value, published[name]) for name, value in begun.items())
+    with pytest.raises(UsageError, match="holds no landmarker"):
+        landmarks.begin(dataclasses.replace(base, weights=weights_dir() / "detector.safetensors"))
 
 
 def test_a_run_without_data_or_end_says_so(faces_folder: Path, tmp_path: Path) -> None:

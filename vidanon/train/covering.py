@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from vidanon.train.damage import blob, colour
+from vidanon.train.faces import Faces
 from vidanon.types import FACE_POINT_INDEX, FloatArray, ImageArray
 
 JAW = [FACE_POINT_INDEX[f"jaw_{i}"] for i in range(9)]
@@ -52,6 +53,27 @@ class Covered:
     def degrees(self) -> float:
         """How far the face is turned in the picture, 0 = upright, clockwise."""
         return float(np.degrees(np.arctan2(-self.down[0], self.down[1])))
+
+
+def some_covered(faces: Faces, count: int, rng: Generator, *, of: int | None = None) -> Faces:
+    """The set, and after it `count` of its first `of` faces (default: all) again with something before them."""
+    rows = rng.choice(of or len(faces), min(count, of or len(faces)), replace=False)
+    images = faces.images[rows].copy()
+    side = images.shape[1]
+    for picture, row in zip(images, rows, strict=True):
+        drawn = np.ascontiguousarray(picture[..., :3])
+        occlude(drawn, Covered(faces.boxes[row] * side, faces.points[row] * side), rng)
+        picture[..., :3] = drawn
+    everyone = np.concatenate([np.arange(len(faces)), rows])
+    weights = faces.weights[everyone]
+    return Faces(
+        np.concatenate([faces.images, images]),
+        faces.points[everyone],
+        faces.boxes[everyone],
+        faces.poses[everyone],
+        weights / weights.sum(),
+        faces.people[everyone],
+    )
 
 
 def occlude(image: ImageArray, face: Covered, rng: Generator) -> None:

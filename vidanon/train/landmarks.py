@@ -5,20 +5,24 @@ In: a labelled face set (train/faces.py). Out: a run folder, a checkpoint that r
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidanon.errors import UsageError
 from vidanon.models.allocator import keep_freed_memory
 from vidanon.models.landmarks import Landmarker, LandmarkerConfig
-from vidanon.models.weights import save_weights
+from vidanon.models.weights import read_weights, save_weights
 from vidanon.train.batches import CropBatch, CropSampler
-from vidanon.train.faces import load_faces
+from vidanon.train.covering import some_covered
+from vidanon.train.faces import Faces, load_faces
 from vidanon.train.runs import (
     EMA,
     RunFolder,
@@ -42,6 +46,8 @@ OUR_FACES = {
     "data": "the training split of the generator's faces (see generator), labels of a face-mesh model",
 }
 """what the record says where the set has no dataset.json: the weights that ship"""
+MOST = 10_000
+"""more heads than any set holds out"""
 STORED_PX = 192
 """side at which the pictures are kept in memory: a little more than the crops have"""
 
@@ -70,6 +76,12 @@ class LandmarksTraining:
     """of everything random"""
     resume: Path | None = None
     """a run's checkpoint.safetensors to go on from"""
+    weights: Path | None = None
+    """published landmarker weights to begin with, where there is no checkpoint"""
+    turned_heads: int = 2400
+    """so many of the heads are shown again, turned in depth (a set with depth only)"""
+    covered_heads: int = 1600
+    """so many are shown again with a mask, a cap, glasses, a hand before them"""
     limit: int | None = None
     """use only so many faces (for tests)"""
     publish: Path | None = None
@@ -109,20 +121,27 @@ def loss_of(points: Tensor, spread: Tensor, truth: Tensor, weight: Tensor) -> Te
     return (nll * known * weight).sum() / (known * weight).sum() + OPENING_WEIGHT * opening
 
 
+FACIAL = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("ear", "shoulder"))]
+
+
 @torch.inference_mode()
-def measure(network: Landmarker, sampler: CropSampler, count: int) -> dict[str, float]:
-    """On fixed crops: mean error of the facial points in inter-ocular distances, correlation of the openings."""
+def measure(network: Landmarker, sampler: CropSampler, rows: range) -> dict[str, float]:
+    """On fixed crops of faces `rows`: mean error of the facial points, correlation of the openings.
+
+    The error is in inter-ocular distances, and in face sizes too: in profile the eyes are close together.
+    """
     sampler.generator.manual_seed(11)
-    errors, openings = [], []
+    errors, shares, openings = [], [], []
     index = FACE_POINT_INDEX
-    for start in range(0, count, 50):
-        rows = torch.arange(start, min(start + 50, count), device=sampler.device)
-        crops = sampler.batch(rows, network.config.size, scale=network.config.scale, jitter=1.0, photometric=False)
+    for start in range(rows.start, rows.stop, 50):
+        some = torch.arange(start, min(start + 50, rows.stop), device=sampler.device)
+        crops = sampler.batch(some, network.config.size, scale=network.config.scale, jitter=1.0, photometric=False)
         points, _ = network(crops.image)
         truth = crops.points
         eyes = (truth[:, index["left_eye"]] - truth[:, index["right_eye"]]).norm(dim=-1, keepdim=True)
-        facial = [i for i, n in enumerate(FACE_POINTS) if not n.endswith(("ear", "shoulder"))]
-        errors.append(((points - truth)[:, facial].norm(dim=-1) / eyes).mean(1))
+        off = (points - truth)[:, FACIAL].norm(dim=-1)
+        errors.append((off / eyes).mean(1))
+        shares.append((off * network.config.scale).mean(1))
         pair = []
         for p in (points, truth):
             mouth = (p[:, index["lip_lower_inner"]] - p[:, index["lip_upper_inner"]]).norm(dim=-1)
@@ -133,7 +152,60 @@ def measure(network: Landmarker, sampler: CropSampler, count: int) -> dict[str, 
         openings.append(torch.stack(pair))
     both = torch.cat(openings, 1)
     correlation = [torch.corrcoef(both[:, :, i])[0, 1].item() for i in range(2)]
-    return {"error": torch.cat(errors).mean().item(), "mouth_corr": correlation[0], "lids_corr": correlation[1]}
+    return {
+        "mean_error_interocular": torch.cat(errors).mean().item(),
+        "mean_error_face_sizes": torch.cat(shares).mean().item(),
+        "mouth_opening_correlation": correlation[0],
+        "eyelid_opening_correlation": correlation[1],
+    }
+
+
+def begin(options: LandmarksTraining) -> Landmarker:
+    """A network, fresh or the published one. Raises UsageError for weights of something else."""
+    torch.manual_seed(options.seed)
+    if options.weights is None:
+        return Landmarker(LandmarkerConfig())
+    state, shape = read_weights(options.weights)
+    try:
+        network = Landmarker(LandmarkerConfig.from_dict(shape))
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, KeyError) as e:
+        raise UsageError(f"{options.weights} holds no landmarker", hint="name a landmarks.safetensors") from e
+    return network
+
+
+def taught(options: LandmarksTraining) -> Faces:
+    """The faces to learn from: as they are, turned, covered."""
+    faces = load_faces(
+        options.data,
+        px=STORED_PX,
+        split="train",
+        limit=options.limit,
+        turned_heads=options.turned_heads,
+        seed=options.seed,
+    )
+    return some_covered(faces, options.covered_heads, np.random.default_rng(options.seed))
+
+
+class Examination:
+    """The held-out faces: as they are, turned, covered."""
+
+    def __init__(self, options: LandmarksTraining, device: torch.device) -> None:
+        held_out = load_faces(options.data, px=STORED_PX, split="val", limit=options.limit, turned_heads=MOST, seed=11)
+        straight = int(held_out.people.max()) + 1
+        everyone = some_covered(held_out, straight, np.random.default_rng(11), of=straight)
+        self._sampler = CropSampler(everyone, device=device, seed=11)
+        ends = (0, straight, len(held_out), len(everyone))
+        parts = zip(("", "turned_", "covered_"), itertools.pairwise(ends), strict=True)
+        self._parts = {name: range(*part) for name, part in parts if part[0] < part[1]}
+
+    def __call__(self, network: Landmarker) -> dict[str, float]:
+        """`measure` of each part, its names led by the part's."""
+        return {
+            f"{part}{name}": round(value, 4)
+            for part, rows in self._parts.items()
+            for name, value in measure(network, self._sampler, rows).items()
+        }
 
 
 def train(options: LandmarksTraining) -> Path:
@@ -143,10 +215,10 @@ def train(options: LandmarksTraining) -> Path:
     keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     device = torch.device(options.device)
-    config = LandmarkerConfig()
-    network = Landmarker(config).to(device).to(memory_format=torch.channels_last)
+    network = begin(options)
+    config = network.config
+    network = network.to(device).to(memory_format=torch.channels_last)
     ema = EMA(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
     images = 0
@@ -158,10 +230,8 @@ def train(options: LandmarksTraining) -> Path:
         unpack_optimizer("opt", tensors, optimizer)
         random.set_state(tensors["random"])
         images = int(numbers["images"])
-    sampler = CropSampler(
-        load_faces(options.data, px=STORED_PX, split="train", limit=options.limit), device=device, seed=images
-    )
-    held_out = load_faces(options.data, px=STORED_PX, split="val", limit=options.limit)
+    sampler = CropSampler(taught(options), device=device, seed=images)
+    examine = Examination(options, device)
     weight = torch.ones(len(FACE_POINTS), device=device)
     weight[FINE_ROWS] = 2.0
     start = last = time.monotonic()
@@ -169,8 +239,8 @@ def train(options: LandmarksTraining) -> Path:
     with RunFolder(options.run, options) as run:
 
         def checkpoint() -> tuple[Path, dict[str, float]]:
-            score = measure(ema.network, CropSampler(held_out, device=device, seed=11), len(held_out))
-            run.log(images=images, **{k: round(v, 4) for k, v in score.items()})
+            score = examine(ema.network)
+            run.log(images=images, **score)
             tensors = {
                 **pack("net", network.state_dict()),
                 **pack("ema", ema.network.state_dict()),
@@ -209,11 +279,7 @@ def train(options: LandmarksTraining) -> Path:
             record = {
                 **provenance(options.data, otherwise=OUR_FACES),
                 "run": {"images": images, "device": options.device, "seed": options.seed},
-                "measured": {
-                    "val_mean_error_interocular": round(score["error"], 4),
-                    "val_mouth_opening_correlation": round(score["mouth_corr"], 3),
-                    "val_eyelid_opening_correlation": round(score["lids_corr"], 3),
-                },
+                "measured": {f"val_{name}": value for name, value in score.items()},
             }
             save_weights(
                 "landmarks",
