@@ -16,7 +16,7 @@ from vidanon.detect.ours import calibrated
 from vidanon.errors import InputError, UsageError
 from vidanon.locations import weights_dir
 from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, cells, grown
-from vidanon.models.weights import load_weights, read_manifest
+from vidanon.models.weights import load_weights, read_manifest, read_weights
 from vidanon.train import pseudo
 from vidanon.train.detector import DetectorTraining, begin, learning_rate, train
 from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
@@ -212,6 +212,12 @@ def test_what_is_published_is_the_averaged_network(data: Path, tmp_path: Path, m
         torch.testing.assert_close(network(picture), shipped.eval()(picture))
     record = read_manifest(folder)["detector-fast"]
     assert (record["steps"], record["images"], record["licence"]) == (2, 8, "none")
+    again = dataclasses.replace(job, checkpoint=folder / "detector-fast.safetensors", folder=tmp_path / "again")
+    state_again, config_again = read_weights(publish_detector(again))
+    assert config_again == config, "weights can be calibrated anew"
+    assert all(torch.equal(value, state[name]) for name, value in state_again.items())
+    with pytest.raises(InputError, match="is no checkpoint"):
+        load_checkpoint(folder / "detector-fast.safetensors")
     told.write_text("[]")
     with pytest.raises(InputError, match="record"):
         publish_detector(job)

@@ -21,12 +21,13 @@ import msgspec
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from torch import Tensor
 
 from vidanon.detect.matching import match
 from vidanon.detect.ours import WEIGHTS, OurNetwork
-from vidanon.errors import InputError
+from vidanon.errors import InputError, WeightsError
 from vidanon.models.detector import DetectorConfig, DetectorNet, Size, size_terms
-from vidanon.models.weights import save_weights
+from vidanon.models.weights import read_weights, save_weights
 from vidanon.train.labelled import Labelled, read_pictures, split
 from vidanon.train.runs import load_checkpoint, unpack
 from vidanon.types import FloatArray
@@ -46,7 +47,7 @@ class DetectorPublishing:
     """Everything a publication is told."""
 
     checkpoint: Path
-    """a training run's checkpoint"""
+    """a training run's checkpoint, or weights that are to be calibrated anew"""
     labels: Path
     """folder with pictures and boxes.json; every fifth by name, which our training leaves out, calibrates the scores"""
     folder: Path
@@ -96,15 +97,13 @@ def publish_detector(options: DetectorPublishing) -> Path:
 
     Raises InputError for a checkpoint, record or pictures that cannot be read.
     """
-    tensors, numbers = load_checkpoint(options.checkpoint)
-    state = unpack("average", tensors)
-    config = dataclasses.replace(DetectorConfig.from_dict(numbers["config"]), calibration=(1.0, 0.0, 0.0, 0.0))
+    state, shape, spent = _read(options.checkpoint)
+    config = dataclasses.replace(DetectorConfig.from_dict(shape), calibration=(1.0, 0.0, 0.0, 0.0))
     DetectorNet(config).load_state_dict(state)
     pictures = read_pictures(options.labels)
     held_out = [pictures[name] for name in (pictures if options.all_labels else split(list(pictures))[1])]
     plain = OurNetwork(state, config.to_dict(), device="cpu", least=LEAST, nms_iou=0.4, threads=torch.get_num_threads())
     config = dataclasses.replace(config, calibration=fit_calibration(plain, held_out))
-    spent = {"steps": numbers["step"], "images": numbers["images"], "hours": round(numbers["seconds"] / 3600, 2)}
     calibrated = {"scores_calibrated_on": f"{len(held_out)} pictures the training left out"}
     return save_weights(
         WEIGHTS[options.size],
@@ -113,6 +112,20 @@ def publish_detector(options: DetectorPublishing) -> Path:
         record={**spent, **calibrated, **_told(options.record)},
         folder=options.folder,
     )
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any], Mapping[str, Any]]:
+    """State, config and what the training took, of a checkpoint or a weight file (which does not say the last)."""
+    try:
+        tensors, numbers = load_checkpoint(path)
+    except InputError:
+        try:
+            return *read_weights(path), {}
+        except WeightsError:
+            pass  # what is wrong with it as a checkpoint says more
+        raise
+    spent = {"steps": numbers["step"], "images": numbers["images"], "hours": round(numbers["seconds"] / 3600, 2)}
+    return unpack("average", tensors), numbers["config"], spent
 
 
 def _told(path: Path | None) -> Mapping[str, Any]:

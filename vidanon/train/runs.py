@@ -65,9 +65,12 @@ def load_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     try:
         with safe_open(path, framework="pt") as stream:
             numbers = json.loads((stream.metadata() or {}).get("numbers", "{}"))
-        return load_file(path), numbers
+        tensors = load_file(path)
     except (SafetensorError, ValueError, OSError) as e:
         raise InputError(f"checkpoint {path} cannot be read: {e}") from e
+    if not numbers:
+        raise InputError(f"{path} is no checkpoint", hint="weights are given with --weights, a run's with --resume")
+    return tensors, numbers
 
 
 def pack(prefix: str, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
