@@ -150,7 +150,7 @@ def test_unknown_keypoints_cost_nothing() -> None:
 
 def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
     """Forty steps on drawn scenes bring the score's loss well down."""
-    train(options(data, tmp_path, steps=40, rate=5e-3))
+    train(options(data, tmp_path, calm=0.0, steps=40, rate=5e-3))
     lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
     scores = [line["score"] for line in lines]
     assert len(scores) == 40
@@ -266,6 +266,18 @@ def test_a_grown_network_computes_what_the_small_one_did() -> None:
         grown(dataclasses.replace(SMALL, visibility=True), large.state_dict())
     with pytest.raises(UsageError, match="cannot begin"):
         begin(options(Path(), Path(), weights=weights_dir() / "landmarks.safetensors"))
+
+
+def test_a_calm_scene_is_a_window_of_a_picture_with_its_faces(data: Path) -> None:
+    """Nothing pasted, drawn or turned: what is in it is the picture's own, at about its own size."""
+    scenes = composer(data, pseudo=None, seed=5)
+    scenes.calm = 1.0
+    faces = [scene for scene in (scenes.scene(160) for _ in range(40)) if len(scene.boxes)]
+    assert len(faces) > 15
+    for scene in faces:
+        assert len(scene.boxes) == 1, "the pictures have one face each, and none is added"
+        whole = (scene.boxes[0] > 0.5).all() and (scene.boxes[0] < 159.5).all()
+        assert not whole or 0.8 * 40 <= scene.boxes[0][2] - scene.boxes[0][0] <= 2 * 40 + 1
 
 
 def test_covered_keypoints_are_labelled_as_such(data: Path) -> None:

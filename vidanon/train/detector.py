@@ -36,6 +36,8 @@ from vidanon.train.runs import (
 from vidanon.train.scenes import Composer, composer
 
 EMA_DECAY = 0.998
+CALM_SHARE = 0.6
+"""of the scenes at the end of a run"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class DetectorTraining:
     """highest learning rate"""
     warmup_steps: int = 150
     """steps of linear warm-up"""
+    calm: float = 0.35
+    """share of the run, at its end, in which most scenes are plain windows of the labelled pictures: what training on
+    composed and damaged scenes alone ends with fits them less (Ge et al. 2021, https://arxiv.org/abs/2107.08430)"""
     device: str = "cpu"
     """torch device"""
     threads: int = 1
@@ -192,6 +197,7 @@ def train(options: DetectorTraining, *, scenes: Composer | None = None) -> Detec
             if max(spent) >= 1 or (options.stop_after is not None and state.step >= options.stop_after):
                 break
             rate = learning_rate(options, step=state.step, progress=max(spent))
+            scenes.calm = CALM_SHARE if max(spent) > 1 - options.calm else 0.0
             for key, value in one_step(state, scenes, options, rate).items():
                 sums[key] = sums.get(key, 0.0) + value / options.log_steps
             if state.step % options.log_steps == 0:

@@ -31,6 +31,8 @@ from vidanon.types import FloatArray, ImageArray
 
 LABELLED_WEIGHT = 3
 """how much oftener a labelled picture is drawn than a pseudo-labelled one"""
+CALM_ZOOM = (0.8, 2.0)
+"""Pixels of a calm scene for each px of the picture: what a detector that looks for small faces makes of it."""
 NOTICED = 6
 """A place whose grey levels changed by more than this was drawn upon."""
 MIRRORED = [1, 0, 2, 4, 3]
@@ -76,12 +78,16 @@ def covered(before: ImageArray, after: ImageArray, points: FloatArray) -> NDArra
 
 
 class Composer:
-    """Makes scenes of `px` x `px` from face crops and labelled pictures; `rng` is all its randomness."""
+    """Makes scenes of `px` x `px` from face crops and labelled pictures; `rng` is all its randomness.
+
+    `calm` is the share of scenes that are a plain window of a picture, about as large as a detector is shown it.
+    """
 
     def __init__(self, faces: list[FaceCrop], pictures: list[Labelled], *, rng: Generator) -> None:
         if not faces and not pictures:
             raise InputError("no training pictures", hint="the data folder wants faces/ or crowd-dev/")
         self.faces, self.pictures, self.rng = faces, pictures, rng
+        self.calm = 0.0
         self.masks = paste_masks()
         # Shrinking a whole picture for every scene would cost more than the rest of the scene.
         self.levels = [halved(p.image, least=64) for p in pictures]
@@ -89,6 +95,10 @@ class Composer:
     def scene(self, px: int) -> Labelled:
         """One scene [px, px, 3] with its labels."""
         rng, scene = self.rng, Scene(np.zeros((px, px, 3), np.uint8))
+        if rng.random() < self.calm and self.pictures:
+            self.fill(scene, (0, 0, px, px), calm=True)
+            scene.image = damage(scene.image, rng) if rng.random() < 0.25 else scene.image
+            return scene.labelled()
         if rng.random() < 0.3:
             cut_x, cut_y = (int(v) for v in rng.uniform(0.3, 0.7, 2) * px)
             for x0, x1 in ((0, cut_x), (cut_x, px)):
@@ -109,11 +119,11 @@ class Composer:
         scene.image = damage(scene.image, rng)
         return scene.labelled()
 
-    def fill(self, scene: Scene, window: tuple[int, int, int, int]) -> None:
-        """Fills a window with a randomly zoomed crop of a picture and its faces, or with texture."""
+    def fill(self, scene: Scene, window: tuple[int, int, int, int], *, calm: bool = False) -> None:
+        """Fills a window with a randomly zoomed crop of a picture and its faces, or with texture (not if `calm`)."""
         rng, (x0, y0, x1, y1) = self.rng, window
         w, h = x1 - x0, y1 - y0
-        if not self.pictures or rng.random() < 0.08:
+        if not self.pictures or (not calm and rng.random() < 0.08):
             scene.image[y0:y1, x0:x1] = texture(h, w, rng)
             return
         chosen = int(rng.integers(len(self.pictures)))
@@ -128,13 +138,15 @@ class Composer:
         else:
             zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(2.5))))
             aim = rng.uniform(0, 1, 2) * (iw, ih)
+        if calm:
+            zoom = float(np.exp(rng.uniform(*np.log(CALM_ZOOM))))
         zoom = max(zoom, min(w / iw, h / ih) * 0.9)
         offset = rng.uniform(0.15, 0.85, 2) * (w, h) - aim * zoom
         # The picture should fill the window as far as it reaches.
         for axis, (have, need) in enumerate(((iw * zoom, w), (ih * zoom, h))):
             offset[axis] = np.clip(offset[axis], min(need - have, 0), max(need - have, 0))
         matrix = np.array([[zoom, 0, offset[0]], [0, zoom, offset[1]]])
-        angle = float(np.radians(rng.uniform(-25, 25))) if rng.random() < 0.25 else 0.0
+        angle = float(np.radians(rng.uniform(-25, 25))) if not calm and rng.random() < 0.25 else 0.0
         if angle:
             about = geometry.similarity(1.0, angle, (w / 2, h / 2), (w / 2, h / 2))
             matrix = about @ np.vstack([matrix, [0, 0, 1]])
