@@ -118,13 +118,13 @@ def thin_plate(pins: Array, goals: Array, side: int) -> FloatArray:
     right = np.zeros((m + 3, 2 * n))
     right[:m] = (goals - pins).transpose(1, 0, 2).reshape(m, 2 * n)
     weights = np.linalg.solve(system, right)
-    coarse = max(side // 2, 8)  # the plate is smooth: half of the resolution holds it
+    coarse = max(side // 4, 8)  # the plate is smooth: a quarter of the resolution holds it
     line = (np.arange(coarse) + 0.5) / coarse
     at = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     away = np.square(at[:, None] - pins[None]).sum(axis=2).astype(np.float32)
     shift = _bend(away) @ weights[:m].astype(np.float32) + np.hstack([np.ones((len(at), 1)), at]) @ weights[m:]
     small = shift.astype(np.float32).reshape(coarse, coarse, n, 2)
-    full = np.stack([cv2.resize(small[:, :, i], (side, side), interpolation=cv2.INTER_LINEAR) for i in range(n)])
+    full = np.stack([cv2.resize(small[:, :, i], (side, side), interpolation=cv2.INTER_CUBIC) for i in range(n)])
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     return np.asarray(full * np.float32(side) + np.stack([x, y], axis=-1), np.float32)
 
