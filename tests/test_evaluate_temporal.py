@@ -262,7 +262,7 @@ def test_modes_take_away_what_holds_a_face_still(tmp_path: Path, monkeypatch: py
         mode_plan(plan, mode, tmp_path / f"{mode.name}.vidanon", settings=Settings()) for mode in MODES
     )
     assert full == per_track == plan
-    assert [mode.settings(Settings()).render.reuse_frames for mode in MODES[:3]] == [0, 0, 0]
+    assert [mode.settings(Settings()).render.blend_frames for mode in MODES[:3]] == [0, 0, 0]
     assert MODES[3].settings(Settings()) == Settings()
     with Plan.open(per_frame) as opened:
         names = [track.identity for track in opened.tracks()]

@@ -32,6 +32,7 @@ def scanned_faces(draw: st.DrawFn) -> ScannedFace:
         points=draw(arrays(np.float32, (N_FACE_POINTS, 2), elements=any32, fill=any32)),
         confidence=draw(arrays(np.float32, N_FACE_POINTS, elements=st.floats(0, 1, width=32), fill=st.just(0))),
         flow=draw(st.tuples(finite64, finite64)),
+        moved=draw(arrays(np.float32, (N_FACE_POINTS, 2), elements=any32, fill=any32)),
     )
 
 
@@ -120,6 +121,7 @@ def test_what_a_scan_wrote_is_what_is_read(frames: list[ScannedFrame]) -> None:
             assert y.box.dtype == np.float32
             assert same_bits(x.points, y.points)
             assert same_bits(x.confidence, y.confidence)
+            assert same_bits(x.moved, y.moved)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

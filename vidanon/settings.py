@@ -93,8 +93,8 @@ class RenderSettings(Frozen, frozen=True):
     shape_change: Annotated[float, msgspec.Meta(ge=0, le=0.03)] = 0.009
     """how far a new face's features lie from the person's own, in crops (an eye distance is about 0.22), one standard
     deviation; 0 = exactly where theirs are"""
-    reuse_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
-    """how many frames before it a new face is blended with, where it has not moved: against keypoints that flicker"""
+    blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
+    """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""
 

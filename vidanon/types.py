@@ -134,6 +134,8 @@ class ScannedFace:
     """[K, 4] xyxy px: where its own pixels are found in the next K frames, up to one with a detection again"""
     behind: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     """[K, 4] xyxy px: the same in the K frames before it, backwards"""
+    moved: FloatArray = field(default_factory=lambda: np.full((N_FACE_POINTS, 2), np.nan, np.float32))
+    """[30, 2] px that each point moves to the next frame by optical flow, NaN where that is not known"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,6 @@ def cover(still: Still, renderer: FaceRenderer, *, name: str, frame: Frame | Non
     `frame` default: the photo as it is.
     """
     frame = frame or still.frame
-    renderer.begin()
     faces: list[RenderedFace | None] = [None] * len(still.faces)
     jobs = [(i, job) for i in range(len(still.faces)) if (job := _job(still, i, renderer, name, frame)) is not None]
     for (i, _), face in zip(jobs, renderer.render([job for _, job in jobs]), strict=True):
@@ -68,7 +67,6 @@ def cover(still: Still, renderer: FaceRenderer, *, name: str, frame: Frame | Non
 def cover_subject(still: Still, before: Covered, renderer: FaceRenderer, *, name: str, face: Observation) -> Frame:
     """The photo as covered before, but for its subject, which is painted again as `face`."""
     moved = replace(still, faces=tuple(face if i == still.subject else f for i, f in enumerate(still.faces)))
-    renderer.begin()
     job = _job(moved, still.subject, renderer, name, still.frame)
     faces = list(before.faces)
     faces[still.subject] = renderer.render([job])[0] if job is not None else None

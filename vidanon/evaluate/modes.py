@@ -29,21 +29,21 @@ class Mode:
     """boxes and keypoints settled as they ship; else as detected, gaps filled"""
     one_face: bool
     """one latent a track; else a new one in every frame"""
-    reuse: bool
-    """earlier crops blended in, as the settings say; else every frame is painted for itself"""
+    blend: bool
+    """crops of neighbouring frames blended, as the settings say; else every frame is painted for itself"""
 
     def settings(self, settings: Settings) -> Settings:
         """What to render the mode with."""
-        if self.reuse:
+        if self.blend:
             return settings
-        return msgspec.structs.replace(settings, render=msgspec.structs.replace(settings.render, reuse_frames=0))
+        return msgspec.structs.replace(settings, render=msgspec.structs.replace(settings.render, blend_frames=0))
 
 
 MODES = (
-    Mode("per-frame", smooth=False, one_face=False, reuse=False),
-    Mode("unsettled", smooth=False, one_face=True, reuse=False),
-    Mode("per-track", smooth=True, one_face=True, reuse=False),
-    Mode("full", smooth=True, one_face=True, reuse=True),
+    Mode("per-frame", smooth=False, one_face=False, blend=False),
+    Mode("unsettled", smooth=False, one_face=True, blend=False),
+    Mode("per-track", smooth=True, one_face=True, blend=False),
+    Mode("full", smooth=True, one_face=True, blend=True),
 )
 """from what others do to what we do"""
 

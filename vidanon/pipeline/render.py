@@ -6,6 +6,7 @@ finished of it until then stays in a work folder, and the same request goes on t
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -25,10 +26,11 @@ from vidanon.pipeline.events import Listener, Note, silent
 from vidanon.pipeline.identity import work_identity
 from vidanon.pipeline.meter import Meter, peak_memory_mib
 from vidanon.pipeline.reports import FileReport
-from vidanon.pipeline.stages import Ahead, Behind, grouped
+from vidanon.pipeline.stages import Ahead, Behind, grouped, surrounded
 from vidanon.plan.store import Plan
-from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
+from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedFace
 from vidanon.render.identity import person
+from vidanon.render.steady import Canvas
 from vidanon.settings import Settings
 from vidanon.types import Observation, Source, Track
 
@@ -62,6 +64,21 @@ class _Person:
             (first - frame) / (first - self.track.first) if frame < first else (frame - last) / (self.track.last - last)
         )
         return max(0.0, 2 * part - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A frame whose faces are painted, waiting for what is painted after it."""
+
+    frame: Frame
+    wanted: Sequence[Observation]
+    """its faces to be covered"""
+    faces: Sequence[PaintedFace]
+    """those of them that are in the picture, in the order they are pasted"""
+
+    def canvases(self) -> list[Canvas]:
+        """What other frames need of it."""
+        return [face.canvas for face in self.faces if face.canvas is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +167,23 @@ def _render_camera(
     meter = Meter("render", source, camera.info, listen, total=total, done=done)
     ahead = settings.run.batch_size
     # a face is blended with those of the frames before, so a render that goes on paints these again, and keeps none
-    renderer.begin()
-    frames = max(0, done - renderer.memory_frames)
+    frames = start = max(0, done - renderer.reach_frames)
     with (
-        Reader(source, start=frames, stream=camera.info.stream, framerate=settings.output.framerate) as reader,
-        closing(_planned(plan, people, start=frames)) as planned,
+        Reader(source, start=start, stream=camera.info.stream, framerate=settings.output.framerate) as reader,
+        closing(_planned(plan, people, start=start)) as planned,
         Behind[_Painted](lambda item: _paste(sink, item), depth=ahead) as encoding,
         Ahead(reader, depth=ahead) as decoded,
     ):
-        for batch in grouped(decoded, settings.run.batch_size):
-            wanted = [_of_frame(camera.plan, planned, frame) for frame in batch]
-            results = _paint(renderer, batch, wanted, people)
-            for frame, observations, rendered in zip(batch, wanted, results, strict=True):
-                frames += 1
-                if frames > done:
-                    encoding.put(_Painted(frame, rendered))
-                    meter.step(frames, len(observations))
+        batches = grouped(decoded, settings.run.batch_size)
+        works = itertools.chain.from_iterable(
+            _paint(renderer, batch, [_of_frame(camera.plan, planned, frame) for frame in batch], people)
+            for batch in batches
+        )
+        for work, around in surrounded(works, _Work.canvases, reach=renderer.reach_frames):
+            frames += 1
+            if frames > done:
+                encoding.put(_Painted(work.frame, [renderer.finish(face, around) for face in work.faces]))
+                meter.step(frames, len(work.wanted))
         if next(planned, None) is not None:
             raise PlanError(
                 f"{source}: the clip ends at frame {frames}, its plan has {total}",
@@ -207,8 +225,8 @@ def _paint(
     batch: Sequence[Frame],
     wanted: Sequence[Sequence[Observation]],
     people: Mapping[int, _Person],
-) -> list[list[RenderedFace]]:
-    """Rendered faces of each frame; all frames' faces go to the generator together."""
+) -> list[_Work]:
+    """The painted faces of each frame; all frames' faces go to the generator together."""
     jobs: list[FaceJob] = []
     owners: list[int] = []
     for i, (frame, observations) in enumerate(zip(batch, wanted, strict=True)):
@@ -223,7 +241,7 @@ def _paint(
             size = (frame.width, frame.height)
             jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, who.fade(item.frame, item.source)))
             owners.append(i)
-    results: list[list[RenderedFace]] = [[] for _ in batch]
-    for i, face in zip(owners, renderer.render(jobs), strict=True):
-        results[i].append(face)
-    return results
+    faces: list[list[PaintedFace]] = [[] for _ in batch]
+    for i, face in zip(owners, renderer.paint(jobs), strict=True):
+        faces[i].append(face)
+    return [_Work(*item) for item in zip(batch, wanted, faces, strict=True)]

@@ -29,6 +29,7 @@ from vidanon.plan.store import Plan
 from vidanon.settings import Settings
 from vidanon.track.carry import MEMORY, Carrier
 from vidanon.track.flow import FlowMeter, Motion
+from vidanon.track.pointflow import PointFlow
 from vidanon.track.settle import settle_all
 from vidanon.track.shots import FLASH, ChangeMeter
 from vidanon.types import (
@@ -44,6 +45,7 @@ from vidanon.types import (
 FLOW_SIDE = 480
 """px of the longer side of the pictures that motion is measured on"""
 NO_BOXES: FloatArray = np.zeros((0, 4), np.float32)
+NO_POINTS: FloatArray = np.zeros((0, N_FACE_POINTS, 2), np.float32)
 COMMIT_SECONDS = 5.0
 """how much work a killed scan loses at most"""
 
@@ -213,10 +215,17 @@ class _Seen:
     change: float
     change_skip: float
 
-    def scanned(self, motion: Motion) -> ScannedFrame:
-        """With the flow that the next frame told."""
+    def scanned(self, motion: Motion, moved: FloatArray) -> ScannedFrame:
+        """With the flow that the next frame told, and how the points `moved` [N, 30, 2]."""
         faces = tuple(
-            ScannedFace(self.found.boxes[i], float(self.found.scores[i]), self.points[i], self.confidence[i], flow)
+            ScannedFace(
+                self.found.boxes[i],
+                float(self.found.scores[i]),
+                self.points[i],
+                self.confidence[i],
+                flow,
+                moved=moved[i],
+            )
             for i, flow in enumerate(motion.faces)
         )
         return ScannedFrame(
@@ -235,7 +244,7 @@ def _scanned(
 
     What is `known` of a frame, by index, is not looked for again.
     """
-    flow = FlowMeter(FLOW_SIDE)
+    flow, point_flow = FlowMeter(FLOW_SIDE), PointFlow()
     changes = ChangeMeter()
     seen: _Seen | None = None
     for frames in batches:
@@ -250,12 +259,16 @@ def _scanned(
                 points, confidence = landmarker.locate(picture, found)
             change, skip = changes.step(picture)
             motion = flow.step(picture, seen.found.boxes if seen else NO_BOXES)
+            moved = point_flow.step(
+                picture, seen.found.boxes if seen else NO_BOXES, seen.points if seen else NO_POINTS, motion.faces
+            )
             carrier.step(frame.index, picture, found.boxes, found.scores, motion.faces)
             if seen is not None:
-                yield seen.scanned(motion)
+                yield seen.scanned(motion, moved)
             seen = _Seen(frame, found, points, confidence, change, skip)
     if seen is not None:
-        yield seen.scanned(Motion(((0.0, 0.0),) * len(seen.found), (0.0, 0.0)))
+        unknown = np.full((len(seen.found), N_FACE_POINTS, 2), np.nan, np.float32)
+        yield seen.scanned(Motion(((0.0, 0.0),) * len(seen.found), (0.0, 0.0)), unknown)
 
 
 def _remembered(faces: Sequence[ScannedFace]) -> tuple[Detections, FloatArray, FloatArray]:

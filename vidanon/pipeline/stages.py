@@ -2,7 +2,8 @@
 
 In: an iterator, or a function that takes one item after the other. Out: the same items in the same order, at most
 `depth` of them waiting. An error in a thread comes out in the caller; leaving the `with` block ends and joins the
-thread, whatever stopped the work (an error, Ctrl-C), after at most one more item.
+thread, whatever stopped the work (an error, Ctrl-C), after at most one more item. `surrounded` looks a few items ahead
+and behind, in the caller's own thread.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _POLL_SECONDS = 0.1
 """how often a waiting thread looks whether it is still wanted; nobody waits for that in the ordinary way of things"""
@@ -24,6 +27,28 @@ def grouped(items: Iterator[T], size: int) -> Iterator[list[T]]:
     """The items in lists of `size`, the last one maybe shorter."""
     while group := list(itertools.islice(items, size)):
         yield group
+
+
+def surrounded(items: Iterable[T], part: Callable[[T], Sequence[U]], *, reach: int) -> Iterator[tuple[T, list[U]]]:
+    """Each item with the parts of those up to `reach` before and after it; at most `reach` items wait.
+
+    Of items that have been given out only their `part` is kept.
+    """
+    before: deque[Sequence[U]] = deque(maxlen=reach)
+    waiting: deque[T] = deque()
+
+    def first() -> tuple[T, list[U]]:
+        item = waiting.popleft()
+        around = [one for parts in (*before, *map(part, waiting)) for one in parts]
+        before.append(part(item))
+        return item, around
+
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > reach:
+            yield first()
+    while waiting:
+        yield first()
 
 
 class _End:

@@ -1,4 +1,4 @@
-"""The plan file, version 3: tables, and how a face becomes a row.
+"""The plan file, version 4: tables, and how a face becomes a row.
 
 A plan is one SQLite 3 file (application_id `VANP`, user_version = schema version), readable with any SQLite tool:
 
@@ -7,7 +7,8 @@ A plan is one SQLite 3 file (application_id `VANP`, user_version = schema versio
     frames        idx (0-based), pts, change, change_skip, camera_x, camera_y (px to the next frame),
                   turn_x, turn_y (zoom and roll of the background to the next frame)
     faces         what the scan saw, best first within a frame: frame, x0, y0, x1, y1, score,
-                  flow_x, flow_y (px to the next frame), points (blob: 30 x (x, y), then 30 confidences)
+                  flow_x, flow_y (px to the next frame), points (blob: 30 x (x, y), then 30 confidences, then
+                  30 x (x, y) px to the next frame)
     carried       where optical flow takes a face that the detector misses: frame, place (of the face in its frame, 0
                   the best), ahead, behind (blobs: boxes x0, y0, x1, y1 in the frames after, and before)
     tracks        number, first, last, identity, action (anonymize, keep)
@@ -32,7 +33,7 @@ import numpy as np
 
 from vidanon.types import N_FACE_POINTS, SOURCES, FloatArray, Observation, ScannedFace
 
-PLAN_SCHEMA = 3
+PLAN_SCHEMA = 4
 PLAN_SUFFIX = ".vidanon"
 """of the plan beside an output, after the output's own name"""
 KEY_SUFFIX = ".key"
@@ -131,7 +132,7 @@ SET = {
 
 _FLOATS = np.dtype("<f4")
 _POINTS_BYTES = N_FACE_POINTS * 2 * 4
-_FACE_BYTES = N_FACE_POINTS * 3 * 4
+_FACE_BYTES = N_FACE_POINTS * 5 * 4
 
 
 def finite(what: str, frame: int, *values: float) -> None:
@@ -150,14 +151,15 @@ def _box(values: FloatArray, what: str, frame: int) -> list[float]:
 
 def face_row(frame: int, face: ScannedFace) -> tuple[Any, ...]:
     """A face as a row of `faces`. Raises ValueError on wrong shapes and numbers that are not finite."""
-    if face.points.shape != (N_FACE_POINTS, 2) or face.confidence.shape != (N_FACE_POINTS,):
+    shapes = face.points.shape, face.confidence.shape, face.moved.shape
+    if shapes != ((N_FACE_POINTS, 2), (N_FACE_POINTS,), (N_FACE_POINTS, 2)):
         raise ValueError(
-            f"a face of frame {frame} wants points [{N_FACE_POINTS}, 2] and confidence [{N_FACE_POINTS}], "
-            f"got {face.points.shape} and {face.confidence.shape}"
+            f"a face of frame {frame} wants points and their motion [{N_FACE_POINTS}, 2] and confidence "
+            f"[{N_FACE_POINTS}], got {shapes}"
         )
     score, flow = float(face.score), (float(face.flow[0]), float(face.flow[1]))
     finite("score and flow", frame, score, *flow)
-    blob = face.points.astype(_FLOATS).tobytes() + face.confidence.astype(_FLOATS).tobytes()
+    blob = b"".join(part.astype(_FLOATS).tobytes() for part in (face.points, face.confidence, face.moved))
     return (frame, *_box(face.box, "a face's box", frame), score, *flow, blob)
 
 
@@ -180,12 +182,14 @@ def face_of(row: tuple[Any, ...]) -> ScannedFace:
     if len(blob) != _FACE_BYTES:
         raise ValueError(f"a face's points take {_FACE_BYTES} bytes, found {len(blob)}")
     values = np.frombuffer(blob, _FLOATS).astype(np.float32)
+    points, confidence, moved = np.split(values, [N_FACE_POINTS * 2, N_FACE_POINTS * 3])
     return ScannedFace(
         box=np.array((x0, y0, x1, y1), np.float32),
         score=score,
-        points=values[: N_FACE_POINTS * 2].reshape(N_FACE_POINTS, 2),
-        confidence=values[N_FACE_POINTS * 2 :],
+        points=points.reshape(N_FACE_POINTS, 2),
+        confidence=confidence,
         flow=(flow_x, flow_y),
+        moved=moved.reshape(N_FACE_POINTS, 2),
     )
 
 

@@ -41,18 +41,17 @@ GRAIN = (0.004, 0.03)
 def match_colour(
     painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], *, surroundings: FloatArray | None = None
 ) -> FloatArray:
-    """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's, passing over into it.
+    """The painted crop [S, S, 3] plus a smooth offset that makes its ring meet the context's; 0..1.
 
-    Returns 0..1. `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards
-    by normalized convolution with a narrow Gaussian, resting on what the whole ring agrees on. Where nothing of the
-    crop is visible, as with a face of ten px, the mean is moved to `surroundings` [3] instead.
+    `context` [S, S, 3] counts where `visible` [S, S]. The offset is the ring's residual carried inwards by normalized
+    convolution with a narrow Gaussian, resting on what the whole ring agrees on. Where nothing of the crop is visible,
+    as with a face of ten px, the mean is moved to `surroundings` [3] instead.
     """
     side = len(painted)
     if not visible.any():
         shift = 0.0 if surroundings is None else surroundings - painted.mean(axis=(0, 1))
         return _clipped(painted + shift)
-    away = cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    weight = np.where(visible, np.exp(-away / np.float32(RING * side / 2)), np.float32(0))
+    weight = np.where(visible, np.exp(-_away(visible) / np.float32(RING * side / 2)), np.float32(0))
     residual = np.clip(context - painted, -LARGEST_OFFSET, LARGEST_OFFSET) * weight[..., None]
     small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
     num = np.asarray(cv2.resize(residual, (small, small), interpolation=cv2.INTER_AREA), np.float32)
@@ -66,9 +65,20 @@ def match_colour(
     typical = np.clip(typical, -LARGEST_OFFSET, LARGEST_OFFSET)
     offset = (_spread(num, NEAR * small) + 0.02 * typical) / (_spread(den, NEAR * small) + 0.02)
     full = cv2.resize(np.asarray(offset, np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    t = np.clip(away / np.float32(SEAM * side), 0, 1)[..., None]
-    fitted = painted + full
-    return _clipped(fitted + (context - fitted) * (t * t * (3 - 2 * t)))
+    return _clipped(painted + full)
+
+
+def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_]) -> FloatArray:
+    """The crop [S, S, 3], colour matched, passing over into the context [S, S, 3] where that is `visible` [S, S]."""
+    if not visible.any():
+        return painted
+    t = np.clip(_away(visible) / np.float32(SEAM * len(painted)), 0, 1)[..., None]
+    return _clipped(painted + (context - painted) * (t * t * (3 - 2 * t)))
+
+
+def _away(visible: NDArray[np.bool_]) -> FloatArray:
+    """Px [S, S] from each pixel to the nearest that is not visible."""
+    return np.asarray(cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
 def _clipped(colour: ArrayLike) -> FloatArray:

@@ -2,8 +2,8 @@
 
 Fail closed: whatever goes wrong with a face, it comes back covered by the fallback and says so, or RenderError is
 raised and there is no output. Blind: with methods gan and solid no pixel of any face's core or guard band has
-influence on a patch. Results depend on a job and on those of the same track in the `memory_frames` frames before it,
-not on the jobs it is rendered with.
+influence on a patch. Painting depends on a job alone, not on the jobs it is painted with; finishing also on what was
+painted of the same track in the `reach_frames` frames before and after it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place
+from vidanon.render.blend import add_grain, faded, grain_of, joined, match_colour, place
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.identity import SHAPE_TRAITS, latent, own_shape, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
-from vidanon.render.reuse import Reuse
+from vidanon.render.steady import Canvas, blended
 from vidanon.settings import RenderSettings
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
 
@@ -93,8 +93,18 @@ class _Shown:
     visible: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class PaintedFace:
+    """A job on its way: painted, but not yet blended with what was painted around it."""
+
+    prepared: _Prepared
+    shown: _Shown | None
+    canvas: Canvas | None
+    """what the generator made of it; None where it is not wanted or failed"""
+
+
 class FaceRenderer:
-    """Covers faces by the settings' method, frame after frame; keeps latents and the last few crops between calls."""
+    """Covers faces by the settings' method; keeps nothing between calls but latents."""
 
     def __init__(
         self,
@@ -107,7 +117,6 @@ class FaceRenderer:
         self.settings = settings
         self._key = key
         self._latents: dict[str, FloatArray] = {}
-        self._reuse = Reuse(settings.reuse_frames)
         self._painter = painter
         if painter is None and settings.method == "gan":
             from vidanon.render.generate import FacePainter
@@ -115,13 +124,9 @@ class FaceRenderer:
             self._painter = FacePainter.shipped(device)
 
     @property
-    def memory_frames(self) -> int:
-        """How many frames before one have influence on it: who begins in the middle renders these first."""
-        return self.settings.reuse_frames if self.settings.method == "gan" else 0
-
-    def begin(self) -> None:
-        """Forgets what was painted: another clip follows, or another part of it."""
-        self._reuse = Reuse(self.settings.reuse_frames)
+    def reach_frames(self) -> int:
+        """How many frames before and after one have influence on it: who begins in the middle paints these first."""
+        return self.settings.blend_frames if self.settings.method == "gan" else 0
 
     def region(self, observation: Observation, width: int, height: int) -> Region | None:
         """The pixels of a width x height picture that rendering the face wants; None if it is not in the picture.
@@ -136,21 +141,35 @@ class FaceRenderer:
         return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin)
 
     def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
-        """A patch for each job, in order, which must be that of the frames.
+        """A patch for each job, in order, each by itself: for stills. Raises RenderError as `finish`."""
+        return [self.finish(face) for face in self.paint(jobs)]
 
-        Raises RenderError if one cannot be covered in any way.
-        """
+    def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
+        """What the generator makes of each job, in order. Raises RenderError if one has no place."""
         prepared = [self._guarded(job) for job in jobs]
-        painted: list[Patch | None] = [None] * len(jobs)
-        if self.settings.method == "gan":
-            painted = self._paint(prepared)
+        if self.settings.method != "gan":
+            return [PaintedFace(p, None, None) for p in prepared]
+        shown = [_attempt(self._show, p) for p in prepared]
+        assert self._painter is not None
+        try:
+            crops = self._painter.paint([s.request for s in shown if s is not None])
+        except Exception:  # noqa: BLE001 - no face may stay: the fallback covers all of them
+            crops = [None] * sum(s is not None for s in shown)
+        made = iter(crops)
         faces = []
-        for p, patch in zip(prepared, painted, strict=True):
-            if patch is not None:
-                faces.append(RenderedFace(patch, "gan", fallback=False))
-            else:
-                faces.append(self._cover(p))
+        for p, s in zip(prepared, shown, strict=True):
+            crop = next(made) if s is not None else None
+            canvas = _attempt(self._matched, p, s, crop) if s is not None and crop is not None else None
+            faces.append(PaintedFace(p, s, canvas))
         return faces
+
+    def finish(self, face: PaintedFace, around: Sequence[Canvas] = ()) -> RenderedFace:
+        """The patch of a painted face, blended with what was painted `around` it, up to `reach_frames` away.
+
+        Raises RenderError if it cannot be covered in any way.
+        """
+        patch = _attempt(self._finish, face, around)
+        return self._cover(face.prepared) if patch is None else RenderedFace(patch, "gan", fallback=False)
 
     def _guarded(self, job: FaceJob) -> _Prepared:
         try:
@@ -181,22 +200,6 @@ class FaceRenderer:
             return None
         return outline_px(pose, other.points, margin=margin)
 
-    def _paint(self, prepared: Sequence[_Prepared]) -> list[Patch | None]:
-        """Patches by the generator, None for faces it failed on."""
-        shown = [_attempt(self._show, p) for p in prepared]
-        asked = [i for i, s in enumerate(shown) if s is not None]
-        assert self._painter is not None
-        try:
-            crops = self._painter.paint([s.request for s in shown if s is not None])
-        except Exception:  # noqa: BLE001 - no face may stay: the fallback covers all of them
-            crops = [None] * len(asked)
-        patches: list[Patch | None] = [None] * len(prepared)
-        for i, crop in zip(asked, crops, strict=True):
-            s = shown[i]
-            if crop is not None and s is not None:
-                patches[i] = _attempt(self._finish, prepared[i], s, crop)
-        return patches
-
     def _show(self, p: _Prepared) -> _Shown:
         from vidanon.render.generate import PaintRequest
 
@@ -210,12 +213,20 @@ class FaceRenderer:
         points = own_shape(points, self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS), amount=s.shape_change)
         return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
 
-    def _finish(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Patch | None:
-        o = p.job.observation
-        crop = self._reuse.blended(o.track, o.frame, crop, shown.request.points)
+    def _matched(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Canvas:
+        """What the generator made, in the colours of the scene."""
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
-        crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
+        return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
+
+    def _finish(self, face: PaintedFace, around: Sequence[Canvas]) -> Patch | None:
+        p, shown = face.prepared, face.shown
+        if face.canvas is None or shown is None:
+            return None
+        o = p.job.observation
+        crop = blended(face.canvas, around, reach=self.reach_frames)
+        crop = faded(crop, shown.context, shown.visible, p.job.fade)
+        fitted = joined(crop, shown.context, shown.visible)
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if CROP_SCALE * p.pose.size >= len(crop):  # a shrunken crop is as crisp as the picture, an enlarged one is not

@@ -96,10 +96,14 @@ def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Sequence[Vie
     return out
 
 
-def settled(times: Array, path: Array, weights: Array, sigma: float) -> Array:
-    """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that."""
+def settled(times: Array, path: Array, weights: Array, sigma: float, *, ride: Array) -> Array:
+    """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that.
+
+    `ride` [N, 4] is where the face's own pixels take it (ride.py): only what the two differ by is smoothed.
+    """
     size = np.exp(path[:, 2:].mean(axis=1, keepdims=True))
-    return eased(times, path, weights, sigma, unit=np.hstack([size, size, np.full((len(path), 2), SIZE_UNIT)]))
+    unit = np.hstack([size, size, np.full((len(path), 2), SIZE_UNIT)])
+    return np.asarray(ride + eased(times, path - ride, weights, sigma, unit=unit), np.float64)
 
 
 def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Array | float = 1.0) -> Array:

@@ -1,8 +1,9 @@
 """Keypoints of one track through time: the head held still, lips and lids left to move.
 
-In come the keypoints of a track's detections and its settled boxes, out come keypoints in every frame. What the points
-of brow, eyes and nose do together (shift, scale, roll) is the head, and is smoothed as the box is; what each point does
-beyond that is expression and speech, and is hardly smoothed at all.
+In come the keypoints of a track's detections, its settled boxes, and where the face's own pixels take the keypoints
+(ride.py); out come keypoints in every frame. Only what a keypoint does beyond its ride is smoothed: what the points of
+brow, eyes and nose do together (shift, zoom, roll) as the box is, what lips, lids and pupils do by themselves hardly
+at all, as that may be speech.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vidanon.geometry import apply, fit_similarity
 from vidanon.track import path
 from vidanon.track.smooth import smooth
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, FloatArray
@@ -18,53 +18,88 @@ from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, FloatArr
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-FINE = 4.0
-"""how much narrower than the head's the window of a single point is: lips and lids move faster than heads"""
 GUESSED = 0.05
 """how much a keypoint counts that was not seen in its frame; also the least for one that was"""
 STRAY = 0.15
 """distance from where it is in the frames around, in face sizes, that makes a point an outlier"""
 STRAY_SECONDS = 0.25 + path.TICK
 """how far around is, on either side"""
-_FIRM = np.array(
+_IS_FIRM = np.isin(
+    np.arange(N_FACE_POINTS),
     [i for i, name in enumerate(FACE_POINTS) if "brow" in name]
-    + [FACE_POINT_INDEX[n] for n in ("right_eye", "left_eye", "nose")]
+    + [FACE_POINT_INDEX[n] for n in ("right_eye", "left_eye", "nose")],
 )
-
-_STEADY = np.isin(np.arange(N_FACE_POINTS), [FACE_POINT_INDEX[name] for name in ("right_eye", "left_eye", "nose")])
+_PUPILS = [FACE_POINT_INDEX[name] for name in ("right_pupil", "left_pupil")]
+_PAIRS = [
+    (FACE_POINT_INDEX[f"{part}_upper{end}"], FACE_POINT_INDEX[f"{part}_lower{end}"])
+    for part, end in (("lip", "_inner"), ("right_lid", ""), ("left_lid", ""))
+]
+"""what opens and closes: how far, is speech and blinks, and hardly smoothed; where the two are together, as the rest"""
+_QUICK = np.isin(np.arange(N_FACE_POINTS), [*_PUPILS, *np.ravel(_PAIRS)])
 
 
 def settle_points(
-    times: Array, seen: NDArray[np.intp], marks: Array, trust: Array, boxes: Array, *, known: Mask, sigma: float
+    times: Array,
+    seen: NDArray[np.intp],
+    marks: Array,
+    trust: Array,
+    boxes: Array,
+    *,
+    known: Mask,
+    ride: Array,
+    sigma: float,
+    quick: float,
 ) -> FloatArray:
     """Keypoints [N, 30, 2] px in the frames at `times` [N] seconds, NaN for those never known.
 
     `marks` [K, 30, 2] px and `trust` [K, 30] (0..1) were found in the frames with index `seen` [K], and count where
-    `known` [K, 30]; `boxes` [N, 4] xyxy px are settled. `sigma` is the head's smoothing in seconds.
+    `known` [K, 30]; `boxes` [N, 4] xyxy px are settled. `ride` [N, 30, 2] px is where the face's own pixels take the
+    keypoints (ride.py); `sigma` is the head's smoothing in seconds, `quick` that of lips, lids and pupils.
     """
     centre, size = frame_of(boxes)
-    marks = (marks - centre[seen, None]) / size[seen, None, None]
-    known = known & ~_strays(times[seen], marks, known)
-    if not known.any():
-        return np.full((len(times), *marks.shape[1:]), np.nan, np.float32)
-    head, told = _heads(marks, known)
+    places = (marks - centre[seen, None]) / size[seen, None, None]
+    known = known & ~_strays(times[seen], places, known)
+    off = filled(times, seen, marks, boxes, known=known) - ride
+    head, shape, told = _heads(places, off[seen], known)
     if told.any():
-        bare = np.array([_unplaced(h, m) for h, m in zip(head, marks, strict=True)])
         rigid = np.column_stack([np.interp(times, times[seen[told]], head[told, k]) for k in range(head.shape[1])])
+        own = off - _together(rigid, shape)
         weights = np.full(len(times), GUESSED)
         weights[seen[told]] = 1.0
-        rigid = path.eased(times, rigid, weights, sigma)
-        rest = _each(times, seen, bare, trust, known=known & told[:, None], sigma=sigma / FINE)
-        # Eyes and nose sit on the skull and say how the crop is turned: they move against it only as the head turns.
-        firm = known & told[:, None] & _STEADY
-        rest = np.where(_STEADY[:, None], _each(times, seen, bare, trust, known=firm, sigma=sigma, eased=True), rest)
-        never = ~(known & told[:, None]).any(axis=0)
-        out = np.array([_placed(h, r) for h, r in zip(rigid, rest, strict=True)])
-        if never.any():
-            out[:, never] = _each(times, seen, marks, trust, known=known, sigma=sigma / FINE)[:, never]
+        rigid = path.eased(times, rigid, weights, sigma, unit=size[:, None])
+        mine = known & told[:, None]
+        out = _each(times, seen, own, trust, known=mine, sigma=sigma, unit=size)
+        fine = _each(times, seen, own, trust, known=mine & _QUICK, sigma=quick)
+        out[:, _PUPILS] = fine[:, _PUPILS]
+        for upper, lower in _PAIRS:
+            if not mine[:, [upper, lower]].any(axis=0).all():
+                out[:, [upper, lower]] = fine[:, [upper, lower]]  # of the other nothing is known
+                continue
+            apart = (fine[:, lower] - fine[:, upper]) - (out[:, lower] - out[:, upper])
+            out[:, lower] += apart / 2
+            out[:, upper] -= apart / 2
+        out += _together(rigid, shape)
+        never = ~mine.any(axis=0)
     else:
-        out = _each(times, seen, marks, trust, known=known, sigma=sigma / FINE)
-    return np.asarray(out * size[:, None, None] + centre[:, None], np.float32)
+        out, never = np.full((len(times), *marks.shape[1:]), np.nan), np.ones(known.shape[1], bool)
+    if never.any():
+        out[:, never] = _each(times, seen, off, trust, known=known, sigma=quick)[:, never]
+    return np.asarray(out + ride, np.float32)
+
+
+def filled(times: Array, seen: NDArray[np.intp], marks: Array, boxes: Array, *, known: Mask) -> Array:
+    """Keypoints [N, 30, 2] px in every frame, between `marks` [K, 30, 2] at their place in `boxes` [N, 4].
+
+    NaN for those never `known`. Arguments as those of `settle_points`; boxes need not be settled.
+    """
+    centre, size = frame_of(boxes)
+    places = (marks - centre[seen, None]) / size[seen, None, None]
+    out = np.full((len(times), *marks.shape[1:]), np.nan)
+    for j in np.flatnonzero(known.any(axis=0)):
+        have = known[:, j]
+        for axis in (0, 1):
+            out[:, j, axis] = np.interp(times, times[seen[have]], places[have, j, axis])
+    return np.asarray(out * size[:, None, None] + centre[:, None], np.float64)
 
 
 def frame_of(boxes: Array) -> tuple[Array, Array]:
@@ -74,17 +109,24 @@ def frame_of(boxes: Array) -> tuple[Array, Array]:
 
 
 def _each(
-    times: Array, seen: NDArray[np.intp], marks: Array, trust: Array, *, known: Mask, sigma: float, eased: bool = False
+    times: Array,
+    seen: NDArray[np.intp],
+    values: Array,
+    trust: Array,
+    *,
+    known: Mask,
+    sigma: float,
+    unit: Array | None = None,
 ) -> Array:
-    """Every point by itself: holes filled in a line, smoothed, or `eased` as a head is."""
-    out = np.full((len(times), *marks.shape[1:]), np.nan)
+    """Every point's `values` [N, 30, 2] by themselves: smoothed, or eased in a `unit` [N]; NaN where never `known`."""
+    out = np.full(values.shape, np.nan)
     for j in np.flatnonzero(known.any(axis=0)):
-        have = seen[known[:, j]]
-        values = marks[known[:, j], j]
-        filled = np.column_stack([np.interp(times, times[have], values[:, axis]) for axis in (0, 1)])
         weights = np.full(len(times), GUESSED)
-        weights[have] = np.clip(trust[known[:, j], j], GUESSED, 1)
-        out[:, j] = (path.eased if eased else smooth)(times, filled, weights, sigma)
+        weights[seen[known[:, j]]] = np.clip(trust[known[:, j], j], GUESSED, 1)
+        if unit is None:
+            out[:, j] = smooth(times, values[:, j], weights, sigma)
+        else:
+            out[:, j] = path.eased(times, values[:, j], weights, sigma, unit=unit[:, None])
     return out
 
 
@@ -103,36 +145,43 @@ def _strays(times: Array, marks: Array, known: Mask) -> Mask:
     return out
 
 
-def _heads(marks: Array, known: Mask) -> tuple[Array, Mask]:
-    """(x, y, log scale, roll) [K, 4] from the track's mean firm points to each frame's, and where they are known."""
-    firm = known[:, _FIRM]
-    points = np.where(firm[..., None], marks[:, _FIRM], np.nan)
-    out, told = np.zeros((len(marks), 4)), np.zeros(len(marks), bool)
+def _heads(places: Array, off: Array, known: Mask) -> tuple[Array, Array, Mask]:
+    """What the firm points do together, beyond their ride: [K, 4] px, the `shape` [30, 2] it acts on, and where known.
+
+    `places` [K, 30, 2] are in the box's frame, `off` [K, 30, 2] px from the ride. As complex numbers x + iy, a point at
+    z of the shape is off by shift + turn * z: a small shift, zoom and roll.
+    """
+    firm = known & _IS_FIRM
+    out, told = np.zeros((len(off), 4)), np.zeros(len(off), bool)
+    shape = np.zeros(off.shape[1:])
     usual = firm.any(axis=0)
     if usual.sum() < 3:
-        return out, told
-    model = np.full((len(_FIRM), 2), np.nan)
-    model[usual] = np.nanmedian(points[:, usual], axis=0)
-    for k in np.flatnonzero((firm & usual).sum(axis=1) >= 3):
-        try:
-            m = fit_similarity(model, points[k])
-        except ValueError:
+        return out, shape, told
+    seen = known.any(axis=0)
+    shape[seen] = np.nanmedian(np.where(known[..., None], places, np.nan)[:, seen], axis=0)
+    # Each point's own offset from the others must not show when it is not seen.
+    base = np.zeros(off.shape[1:])
+    base[usual] = np.nanmedian(np.where(firm[..., None], off, np.nan)[:, usual], axis=0)
+    z, w = _complex(shape), _complex(off - base)
+    for k in np.flatnonzero(firm.sum(axis=1) >= 3):
+        here, there = z[firm[k]], w[k, firm[k]]
+        spread = here - here.mean()
+        power = float(np.square(np.abs(spread)).sum())
+        if power < 1e-6:
             continue  # all in one place
-        out[k] = (*m[:, 2], np.log(np.hypot(m[0, 0], m[1, 0])), np.arctan2(m[1, 0], m[0, 0]))
+        turn = (np.conj(spread) * (there - there.mean())).sum() / power
+        shift = there.mean() - turn * here.mean()
+        out[k] = (shift.real, shift.imag, turn.real, turn.imag)
         told[k] = True
-    out[told, 3] = np.unwrap(out[told, 3])
-    return out, told
+    return out, shape, told
 
 
-def _matrix(head: Array) -> Array:
-    c, s = np.exp(head[2]) * np.cos(head[3]), np.exp(head[2]) * np.sin(head[3])
-    return np.array([[c, -s, head[0]], [s, c, head[1]]])
+def _together(head: Array, shape: Array) -> Array:
+    """[N, 30, 2] px that heads [N, 4] put the points of `shape` [30, 2] off."""
+    z = _complex(shape)
+    moved = (head[:, 0] + 1j * head[:, 1])[:, None] + (head[:, 2] + 1j * head[:, 3])[:, None] * z
+    return np.stack([moved.real, moved.imag], axis=-1)
 
 
-def _placed(head: Array, points: Array) -> Array:
-    return apply(_matrix(head), points)
-
-
-def _unplaced(head: Array, points: Array) -> Array:
-    m = _matrix(head)
-    return np.asarray((points - m[:, 2]) @ np.linalg.inv(m[:, :2]).T, np.float64)
+def _complex(points: Array) -> NDArray[np.complex128]:
+    return np.asarray(points[..., 0] + 1j * points[..., 1], np.complex128)

@@ -21,7 +21,8 @@ from vidanon.track.company import hidden
 from vidanon.track.link import TICK, RawTrack, link, trusted
 from vidanon.track.live import Pan
 from vidanon.track.pad import extend
-from vidanon.track.points import frame_of, settle_points
+from vidanon.track.points import filled, frame_of, settle_points
+from vidanon.track.ride import ride
 from vidanon.track.view import View
 from vidanon.types import Observation, ScannedFrame, Source, Track
 
@@ -33,6 +34,11 @@ TRUST: dict[Source, float] = {"detected": 1.0, "weak": 0.5, "carried": 0.5, "int
 """how much a frame's box counts in smoothing"""
 
 
+QUICK = 4.5
+"""how much narrower than the head's the window of what speaks, blinks and looks is"""
+RIDING = 3.0
+"""how much wider the window is where flow knows how the face moves: what is smoothed then is only what flow drifts and
+the detector trembles, and no motion"""
 STILL: Pan = ((0.0, 0.0), (1.0, 0.0))
 """of a background that does not move"""
 PAD_STRAY = 0.15
@@ -116,19 +122,26 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
     places = np.concatenate([raw[~loner], path.logs(np.array([carried[f] for f in sorted(carried)]).reshape(-1, 4))])
     order = np.argsort(known)
     full = path.fill(times, known[order], places[order], camera)
-    boxes = path.unlogs(path.settled(times, full, weights, sigma))
+    marks = np.array([p.face.points for p in track.points], np.float64)
+    known_marks = np.isfinite(marks).all(axis=2) & ~loner[:, None]
+    ridden = ride(track.points, start, full, filled(times, seen, marks, path.unlogs(full), known=known_marks))
+    quick = sigma / QUICK
+    if ridden.told > 0.5:
+        sigma *= RIDING
+    boxes = path.unlogs(path.settled(times, full, weights, sigma, ride=ridden.box))
     must = strong | ~loner
     boxes[seen[must]] = path.cover(boxes[seen[must]], path.unlogs(raw[must]), loner=loner[must])
 
-    marks = np.array([p.face.points for p in track.points], np.float64)
     points = settle_points(
         times,
         seen,
         marks,
         np.array([p.face.confidence for p in track.points], np.float64),
         boxes,
-        known=np.isfinite(marks).all(axis=2) & ~loner[:, None],
+        known=known_marks,
+        ride=ridden.points,
         sigma=sigma,
+        quick=quick,
     )
     boxes = path.widened(times, boxes, np.unique(np.concatenate([seen[must], flown])), camera)
     if len(flown):
