@@ -11,8 +11,8 @@ from test_detect_ours import SMALL, noise, random_network
 from torch import nn
 
 from vidanon.detect.engines import CpuEngine, Engine, TorchEngine, padded, planes
-from vidanon.detect.ours import decoded
-from vidanon.models.detector import DetectorConfig, DetectorNet, cells, decode
+from vidanon.detect.ours import WEIGHTS, decoded
+from vidanon.models.detector import CONFIGS, DetectorConfig, DetectorNet, Size, cells, decode
 from vidanon.models.onnx_graph import to_onnx
 from vidanon.models.runtime import CpuNetwork
 from vidanon.models.weights import load_weights
@@ -21,8 +21,8 @@ from vidanon.types import ImageArray
 CPU = torch.device("cpu")
 
 
-def shipped_network() -> DetectorNet:
-    state, config = load_weights("detector")
+def shipped_network(size: Size = "strong") -> DetectorNet:
+    state, config = load_weights(WEIGHTS[size])
     network = DetectorNet(DetectorConfig.from_dict(config))
     network.load_state_dict(state)
     return network
@@ -35,12 +35,13 @@ def both(network: DetectorNet, pictures: Sequence[ImageArray]) -> tuple[torch.Te
     return first, second
 
 
+@pytest.mark.parametrize("size", ["strong", "fast"])
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (61, 75), (32, 320), (1, 1)])
-def test_both_engines_see_the_same(height: int, width: int) -> None:
+def test_both_engines_see_the_same(height: int, width: int, size: Size) -> None:
     """The shipped weights, on pictures that fit and that must be padded, to a thousandth of a cell."""
-    torch_says, onnx_says = both(shipped_network(), [noise(height, width, seed) for seed in range(3)])
+    torch_says, onnx_says = both(shipped_network(size), [noise(height, width, seed) for seed in range(3)])
     where = cells(padded(height), padded(width), (8, 16, 32))
-    assert torch_says.shape == onnx_says.shape == (3, len(where), 15)
+    assert torch_says.shape == onnx_says.shape == (3, len(where), CONFIGS[size].numbers)
     torch.testing.assert_close(onnx_says, torch_says, atol=1e-3, rtol=1e-4)
 
 
