@@ -21,8 +21,8 @@ ROOM = 1.5
 """side of the window that flow is measured in, in face sizes"""
 MOST_PX = 160
 """px of that window's longer side, at most: larger faces are shrunk ..."""
-MOST_ZOOM = 2.0
-"""... and smaller ones enlarged so much at most"""
+MOST_ZOOM = 1.0
+"""... and smaller ones enlarged so much at most: at twice the side flow costs four times as much"""
 LEAST_PX = 16
 """px of a window's shorter side below which nothing is said to move"""
 AROUND = 0.05
