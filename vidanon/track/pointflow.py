@@ -20,9 +20,8 @@ from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FIVE_POINTS, N_FACE_POI
 ROOM = 1.5
 """side of the window that flow is measured in, in face sizes"""
 MOST_PX = 160
-"""px of that window's longer side, at most: larger faces are shrunk ..."""
-MOST_ZOOM = 1.0
-"""... and smaller ones enlarged so much at most: at twice the side flow costs four times as much"""
+"""px of that window's longer side, at most: larger faces are shrunk. Smaller ones are not enlarged: at twice the side
+flow costs four times as much"""
 LEAST_PX = 16
 """px of a window's shorter side below which nothing is said to move"""
 AROUND = 0.05
@@ -88,7 +87,7 @@ class PointFlow:
         sides = np.minimum(np.ceil(centre + ROOM * size / 2), picture - np.maximum(step, 0)) - low
         if sides.min() < LEAST_PX:
             return nothing
-        scaled = np.maximum(np.rint(sides * min(MOST_ZOOM, MOST_PX / sides.max())), 1)
+        scaled = np.maximum(np.rint(sides * min(1.0, MOST_PX / sides.max())), 1)
         if scaled.min() < LEAST_PX:
             return nothing
         one, two = _window(before, low, sides, scaled), _window(after, low + step, sides, scaled)
