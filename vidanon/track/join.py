@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidanon.track.live import IMPOSSIBLE, LiveTrack, coasted, pose_distance, sizes_of
+from vidanon.track.fit import IMPOSSIBLE, pose_distance
+from vidanon.track.live import LiveTrack, coasted, sizes_of
 
 REACH = 0.85
 """how far, in face sizes, a track may begin from where another was going, at once ..."""
