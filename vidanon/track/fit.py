@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidanon.geometry import centre_size, from_centre_size, iou, within
 from vidanon.track.live import Array, LiveTrack, Pan, pose_of, sizes_of
@@ -34,6 +35,16 @@ TURN = 4.0
 """face sizes a second by which a face may change its motion to the opposite at once ..."""
 TURN_PER_SECOND = 10.0
 """... and how much more for every second it has been unseen"""
+FEW = 3
+"""detections that tell a track's velocity; of fewer it may as well have stood still"""
+TWIN_POINTS = 0.2
+"""mean distance of the keypoints of two detections, in face sizes, up to which they are of one face"""
+TWIN_KNOWN = 8
+"""keypoints that must be known of both; a detector's five alone tell where it looked, not what it saw"""
+ALIKE_IOU = 0.15
+"""least overlap of the boxes of such two, the one moved to where it is expected"""
+ALIKE_SECONDS = 0.5
+"""how long a track may have been unseen for its keypoints to tell anything"""
 FOLLOWED = 0.4
 """overlap from which pixels that were followed have come to the same face"""
 IMPOSSIBLE = 1e6
@@ -99,6 +110,12 @@ def fit(tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], *, now: Now, 
         distances.append(np.linalg.norm(centres[:, None] - found[None, :, :2], axis=2) / mean_size)
     overlap, distance = np.maximum(*overlaps), np.minimum(*distances)
     still = camera.picture([t.in_world()[:2] for t in tracks])
+    # Seen once, all that is known of its motion is flow, and that may be of somebody who passes in front.
+    once = np.array([len(t.path) < FEW for t in tracks])[:, None]
+    stayed = iou(from_centre_size(np.hstack([still, last[:, 2:]])), from_centre_size(found))
+    overlap = np.where(once, np.maximum(overlap, stayed), overlap)
+    near = np.linalg.norm(still[:, None] - found[None, :, :2], axis=2) / mean_size
+    distance = np.where(once, np.minimum(distance, near), distance)
     anywhere = _from_segment(found[:, :2], still, still + velocity * np.minimum(elapsed, 1.0)[:, None]) / mean_size
     distance = np.where(seen[:, None], distance, np.minimum(distance, anywhere))
     growth = np.abs(np.log(sizes[:, None] / found_sizes[None]))
@@ -120,10 +137,29 @@ def fit(tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], *, now: Now, 
     cost = np.where(seen[:, None], 1 - (overlaps[0] + overlaps[1]) / 2 + 0.5 * distance, 0.25 + 0.8 * distance / reach)
     cost += np.where(seen[:, None], 0, 0.4 * np.minimum(unlike, 1))
     cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * against
+    alike = _same_points(tracks, faces, by_flow - last[:, :2], mean_size) & (overlap >= ALIKE_IOU)
+    alike &= (elapsed <= ALIKE_SECONDS)[:, None] | seen[:, None]
+    cost = np.where(alike, np.minimum(cost, 1 - overlap + 0.4 * pose), cost)
     followed = np.array([_followed(t, faces, boxes, frame) for t in tracks]).reshape(len(tracks), len(faces))
     sure = (followed >= FOLLOWED) & ~seen[:, None]
     cost = np.where(sure, np.minimum(cost, 0.25 + 0.8 * (1 - followed) + 0.6 * growth + 0.4 * pose), cost)
-    return Fit(np.where(possible | sure, cost, IMPOSSIBLE), np.maximum(overlap, followed), followed)
+    return Fit(np.where(possible | alike | sure, cost, IMPOSSIBLE), np.maximum(overlap, followed), followed)
+
+
+def _same_points(
+    tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], moved: Array, size: Array
+) -> NDArray[np.bool_]:
+    """[T, D] whether the landmarker found the same eyes and mouth: a box may jump to hair or chin, the face does not.
+
+    `moved` [T, 2] px is how far the tracks are thought to have moved, `size` [T, D] px of the faces.
+    """
+    theirs = np.array([f.points for f in faces], np.float64)
+    ours = np.array([t.points[-1].face.points for t in tracks], np.float64) + moved[:, None]
+    off = np.linalg.norm(ours[:, None] - theirs[None], axis=3)
+    known = np.isfinite(off)
+    count = known.sum(axis=2)
+    mean = np.where(known, off, 0).sum(axis=2) / np.maximum(count, 1)
+    return np.asarray((count >= TWIN_KNOWN) & (mean <= TWIN_POINTS * size), np.bool_)
 
 
 def _followed(track: LiveTrack, faces: Sequence[ScannedFace], boxes: Array, frame: int) -> Array:

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from vidanon.geometry import within
+from vidanon.geometry import from_centre_size, iou, within
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track.associate import Gate, matched
 from vidanon.track.company import Company
@@ -35,6 +35,8 @@ FAINT = Gate(overlap=0.4, seconds=0.15)
 """what any detection must show to continue a line of weak ones"""
 FAINT_LEAST = 3
 """weak detections in a line that may count as a track, whatever the frame rate"""
+REUNION_IOU = 0.5
+"""overlap of where a track is found again with where one that began meanwhile is expected, for that to have been it"""
 ON_ANOTHER = 0.5
 """part of a weak detection on the face of a track, or of this on it, from which it begins no line of its own"""
 DISTURBED = 0.7
@@ -180,11 +182,31 @@ class _Linker:
         tracks = [t for t in self.live if t.begun == begun and t.frame < frame.index and self.awaited(t, now, behind)]
         pairs = matched(tracks, faces, now=now, min_iou=self.settings.min_iou, twins=self.twins, gate=gate)
         for track, face in pairs:
+            since = track.frame
             point = RawPoint(frame.index, frame.pts, face, "detected" if strong else "weak")
             track.add(point, seconds=now.seconds, camera=self.camera)
             track.lasting = track.lasting or self.lasts(track, now)
+            if since < frame.index - 1:
+                self.reunite(track, since, now)
         taken = {id(face) for _, face in pairs}
         return [f for f in faces if id(f) not in taken]
+
+    def reunite(self, track: LiveTrack, since: int, now: Now) -> None:
+        """Takes in what began after frame `since`, when a track was lost, and was where it is found again."""
+        for other in tuple(self.live):
+            fresh = (
+                since < other.points[0].frame
+                and other.frame < now.frame
+                and now.seconds - other.seconds <= WEAK.seconds
+            )
+            if other is track or not fresh or other.number is not None:
+                continue
+            if (
+                float(iou(from_centre_size(other.expected(now.seconds, now.camera)), track.points[-1].face.box)[0, 0])
+                >= REUNION_IOU
+            ):
+                track.take_in(other)
+                self.live.remove(other)
 
     def awaited(self, track: LiveTrack, now: Now, behind: int) -> bool:
         """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late.
@@ -271,6 +293,12 @@ class _Linker:
     def believed(self, track: LiveTrack) -> bool:
         """Whether the settings keep a track: enough detections, and not one doubtful detection alone."""
         if track.strong + track.lasting < self.settings.min_detections:
+            return False
+        if (
+            self.settings.drop_parts < 1
+            and track.number is None
+            and self.company.echo(track, self.settings.pad_seconds)
+        ):
             return False
         return track.strong > 1 or track.lasting or track.trust() >= self.settings.veto_confidence
 

@@ -140,6 +140,13 @@ class LiveTrack:
         self.pose = np.where(np.isnan(later.pose), self.pose, later.pose)
         later.became = self
 
+    def take_in(self, other: LiveTrack) -> None:
+        """Takes over the points of a track that was this one, in a hole before its last detection."""
+        self.points[-1:-1] = other.points
+        self.strong += other.strong
+        self.lasting |= other.lasting
+        other.became = self
+
     def trust(self) -> float:
         """How sure the landmarker was of the points on the face in its strong detections, 0..1."""
         sure = [p.face.confidence[ON_FACE] for p in self.points if p.source == "detected"]
