@@ -68,12 +68,14 @@ class Company:
     def echo(self, track: LiveTrack, seconds: float) -> bool:
         """Whether a track is the neck, hair or collar of another's face, taken for a face now and then.
 
-        That is: whenever it was seen surely, it lay on or beside one and the same face that is seen more surely, and
-        far more often, from `seconds` before to `seconds` after it. Two people close together are both seen steadily.
+        That is: whenever it was seen surely, or at all if that never was, it lay on or beside one and the same face
+        that is seen more surely, and far more often, from `seconds` before to `seconds` after it. Two people close
+        together are both seen steadily.
         """
-        sure = {p.frame: np.asarray(p.face.box, np.float64) for p in track.points if p.source == "detected"}
-        if not sure or track.emitted:
+        if track.emitted:
             return False
+        kind = "detected" if track.strong else "weak"
+        sure = {p.frame: np.asarray(p.face.box, np.float64) for p in track.points if p.source == kind}
         times = [seconds_ for frame, seconds_, _ in self._frames if frame in sure]
         if len(times) < len(sure):
             return False
@@ -92,13 +94,11 @@ class Company:
                 strong[id(owner)] = owner.strong
                 if frame in sure and _beside(sure[frame], box):
                     beside[id(owner)] += 1
-        return any(
-            n == len(sure) and hosts[k] >= ECHO_TIMES * n and strong[k] >= ECHO_TIMES * n for k, n in beside.items()
-        )
+        return any(n == len(sure) and min(hosts[k], strong[k]) >= ECHO_TIMES * n for k, n in beside.items())
 
 
 def _beside(box: Array, other: Array) -> bool:
-    """Whether a box overlaps another so much that both cannot well be faces."""
+    """Whether a box overlaps another so much that both can hardly be faces."""
     return float(iou(box, other)[0, 0]) >= ECHO_IOU or float(within(box, other)[0, 0]) >= ECHO_INSIDE
 
 
