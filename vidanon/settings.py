@@ -71,6 +71,9 @@ class TrackSettings(Frozen, frozen=True):
     """tracks with fewer confident detections are dropped; 1 keeps everything"""
     veto_confidence: Unit = 0.0
     """a track of one single confident detection is dropped if its keypoints are less sure than this; 0 keeps it"""
+    faint_seconds: NonNegative = 0.4
+    """a line of weak detections is a track all the same once it holds as many as there are frames in this time, on
+    average at least halfway from `detect.weak_threshold` to `detect.threshold`; 0 = never"""
     drop_parts: Unit = 0.7
     """a detection of which more than this part lies in a surer, larger one belongs to that face; 1 keeps them apart"""
     cut_threshold: Unit = 0.35

@@ -1,23 +1,46 @@
 """What optical flow would have said had the detector missed some of its faces.
 
-In come scanned frames and which of their detections are taken away, out come the others with the chains of boxes that
-a scan would have written for them: it would have followed the pixels of those that are gone, whose motion it measured.
-No picture is read, so how long flow would have held is that of the detections taken away: as long as there are any.
+In come scanned frames without some of their detections, out come the others with the chains of boxes that a scan would
+have written for them. `recarried` follows them through the clip's pictures, as the scan does; `rechained` reads none
+and guesses from the motion the scan measured of those that are gone, so flow holds for as long as there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidanon.geometry import Array, iou
-from vidanon.track.carry import REACH, SAME
-from vidanon.types import FloatArray, ScannedFace, ScannedFrame
+from vidanon.track.carry import REACH, SAME, Carrier
+from vidanon.types import FloatArray, ImageArray, ScannedFace, ScannedFrame
 
+NO_BOXES: FloatArray = np.zeros((0, 4), np.float32)
 Missing = Sequence[NDArray[np.bool_]]
+
+
+def recarried(frames: Sequence[ScannedFrame], pictures: Iterable[ImageArray], *, least: float) -> list[ScannedFrame]:
+    """Frames with the chains of their own faces, followed through the clip's pictures [h, w, 3], one for each frame.
+
+    `least` is the score of the weakest detections there are. Raises ValueError where pictures are missing.
+    """
+    carrier = Carrier(least)
+    flows: list[tuple[float, float]] = []
+    for frame, picture in zip(frames, pictures, strict=True):
+        boxes = np.array([face.box for face in frame.faces], np.float32).reshape(-1, 4)
+        carrier.step(frame.index, picture, boxes, np.array([f.score for f in frame.faces], np.float32), flows)
+        flows = [face.flow for face in frame.faces]
+    carrier.finish()
+    told = {(found.frame, found.place): found for found in carrier.take()}
+
+    def with_chains(frame: ScannedFrame, place: int) -> ScannedFace:
+        found = told.get((frame.index, place))
+        ahead, behind = (found.ahead, found.behind) if found is not None else (NO_BOXES, NO_BOXES)
+        return replace(frame.faces[place], ahead=ahead, behind=behind)
+
+    return [replace(frame, faces=tuple(with_chains(frame, k) for k in range(len(frame.faces)))) for frame in frames]
 
 
 def rechained(frames: Sequence[ScannedFrame], missing: Missing, at: int, place: int) -> ScannedFace:

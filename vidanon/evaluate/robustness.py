@@ -1,23 +1,31 @@
 """How much a clip's cover owes to each detection: detections are taken out of a scanned plan, and it is settled again.
 
-In: scanned frames, as a plan has them. Out: a `GapsReport`: how much of the faces the full run covers the reduced run
-still covers. No picture is read: the masks of both runs are drawn and compared.
+In: scanned frames, as a plan has them, and the clip's pictures, so that what is left is followed through them as a scan
+would. Out: a `GapsReport`: how much of the faces the full run covers the reduced run still covers, mask against mask.
+
+What is counted (a face-frame) is every face of the full run in every frame from its track's first detection to its
+last, whether somebody's or a false alarm, seen or guessed; only those thought to be behind somebody are not. The report
+also counts parts of this, so that what is missing can be told apart; none of them replaces the whole.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidanon.errors import UsageError
-from vidanon.evaluate.rechain import rechained
+from vidanon.evaluate.rechain import recarried
+from vidanon.evaluate.removal import SAME_FACE_IOU, ByFrame, Follow, Gap, reduced_scan, seen_spans, started, torn_in
 from vidanon.geometry import Array, iou
+from vidanon.media.probe import fingerprint
+from vidanon.media.reader import Reader
 from vidanon.plan.store import Plan
 from vidanon.render.align import face_pose
 from vidanon.render.mask import outline_px
@@ -27,28 +35,10 @@ from vidanon.types import Observation, ScannedFrame, Track
 
 NAKED = 0.9
 """a face of which less than this part lies under a mask is naked"""
-EDGE_FRAMES = 5
-"""least frames of a track before, between and after its gaps"""
-SAME_FACE_IOU = 0.3
-"""overlap of a detection with a settled face from which it belongs to it"""
 CANVAS = 96
 """px of the longer side of the canvas on which masks are compared"""
 WORST = 20
 """how many of the least covered face-frames a report lists"""
-
-ByFrame = Mapping[int, Sequence[Observation]]
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Frames in which one track's detections are taken away."""
-
-    track: int
-    """number of the full run's track"""
-    first: int
-    """frame index"""
-    last: int
-    """frame index, inclusive"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +79,14 @@ class GapsReport:
     """share of these whose box is covered by 90 % or more"""
     sure_naked: int
     """those that are not"""
+    seen: int
+    """face-frames in which the full run saw the face, by a detection or by its pixels; the others are guesses"""
+    seen_coverage: float
+    """share of these whose box is covered by 90 % or more"""
+    seen_naked: int
+    """those that are not"""
+    unstarted: int
+    """naked face-frames of tracks of which no detection is left that could start one: there is nothing to go on from"""
     mask_coverage: float
     """share of them whose mask, with its margin, is covered by 90 % or more, 0..1"""
     mean_box: float
@@ -108,14 +106,34 @@ class GapsReport:
 
 
 def gaps_in_plan(
-    plan: Plan, *, settings: Settings, drop: float = 0.3, gaps: int = 3, gap_frames: int = 15, seed: int = 0
+    plan: Plan,
+    clip: Path | None = None,
+    *,
+    settings: Settings,
+    drop: float = 0.3,
+    gaps: int = 3,
+    gap_frames: int = 15,
+    seed: int = 0,
 ) -> GapsReport:
-    """`simulate_gaps` on a scanned plan. Raises PlanError if it is damaged, UsageError if its scan is unfinished."""
+    """`simulate_gaps` on a scanned plan, with the pictures of its `clip`.
+
+    Raises PlanError if the plan is damaged or of another clip, UsageError if its scan is unfinished, and what reading
+    the clip raises.
+    """
     header = plan.header
     if header.state == "scanning":
         raise UsageError(f"{plan.path}: the scan is unfinished", hint="run the scan to its end")
+
+    def followed(frames: Sequence[ScannedFrame]) -> list[ScannedFrame]:
+        assert clip is not None
+        with Reader(clip) as reader:
+            return recarried(frames, (frame.rgb() for frame in reader), least=settings.detect.weak_threshold)
+
+    if clip is not None:
+        plan.require_source(fingerprint(clip))
     return simulate_gaps(
         plan.scanned,
+        follow=None if clip is None else followed,
         width=header.width,
         height=header.height,
         time_base=header.time_base,
@@ -130,6 +148,7 @@ def gaps_in_plan(
 def simulate_gaps(
     frames: Callable[[], Iterable[ScannedFrame]],
     *,
+    follow: Follow | None = None,
     width: int,
     height: int,
     time_base: Fraction,
@@ -141,8 +160,10 @@ def simulate_gaps(
 ) -> GapsReport:
     """Settles a clip twice, the second time with detections missing, and compares what the two cover.
 
-    `frames` begins reading the scan; `drop` is the share of detections taken away at random, `gaps` how many holes of
-    `gap_frames` frames are torn into every track that is long enough to have frames on both sides of them.
+    `frames` begins reading the scan; `follow` gives frames the chains of boxes that a scan which saw no more than they
+    hold would have written, None guesses them from the flow of what was taken away. `drop` is the share of detections
+    taken away at random, `gaps` how many holes of `gap_frames` frames are torn into every track that is long enough to
+    have frames on both sides of them.
     """
 
     def settled(scan: Callable[[], Iterable[ScannedFrame]]) -> tuple[list[Track], ByFrame]:
@@ -159,12 +180,13 @@ def simulate_gaps(
 
     rng = np.random.default_rng(seed)
     tracks, full = settled(lambda: whole)
-    spans = _seen_spans(full)
-    torn = tuple(gap for track in sorted(spans) for gap in _torn(track, spans[track], gaps, gap_frames, rng))
-    reduced_scan = _reduced(whole, full, torn, drop, rng)
-    left, reduced = settled(lambda: reduced_scan)
+    spans = seen_spans(full)
+    torn = tuple(gap for track in sorted(spans) for gap in torn_in(track, spans[track], gaps, gap_frames, rng))
+    scan = reduced_scan(whole, full, torn, drop=drop, rng=rng, follow=follow)
+    left, reduced = settled(lambda: scan)
 
     identity = {track.number: track.identity for track in left}
+    inner: list[FaceFrame] = []
     seen: list[FaceFrame] = []
     padded: list[FaceFrame] = []
     identities: dict[int, set[str]] = {track.number: set() for track in tracks}
@@ -175,28 +197,36 @@ def simulate_gaps(
             if parts is None or item.source == "hidden":
                 continue
             inside = spans[item.track][0] <= frame <= spans[item.track][1]
-            (seen if inside else padded).append(FaceFrame(frame, item.track, *parts))
+            face = FaceFrame(frame, item.track, *parts)
+            (inner if inside else padded).append(face)
+            if inside and item.source in {"detected", "weak", "carried"}:
+                seen.append(face)
             if inside and outlines:
                 overlaps = iou(item.box, [o.box for o, _ in outlines])[0]
                 if overlaps.max() >= SAME_FACE_IOU:
                     identities[item.track].add(identity[outlines[int(overlaps.argmax())][0].track])
     strong = Counter(o.track for items in full.values() for o in items if o.source == "detected")
-    sure = [f for f in seen if strong[f.track] >= (spans[f.track][1] - spans[f.track][0] + 1) / 2]
+    sure = [f for f in inner if strong[f.track] >= (spans[f.track][1] - spans[f.track][0] + 1) / 2]
+    begun = started(scan, full, settings.detect.threshold)
     detections = sum(len(frame.faces) for frame in whole)
-    worst = sorted(seen, key=lambda f: (f.box, f.frame, f.track))
+    worst = sorted(inner, key=lambda f: (f.box, f.frame, f.track))
     return GapsReport(
         detections=detections,
-        dropped=detections - sum(len(frame.faces) for frame in reduced_scan),
+        dropped=detections - sum(len(frame.faces) for frame in scan),
         tracks=len(identities),
         gaps=torn,
-        face_frames=len(seen),
-        coverage=_share([f.box for f in seen]),
-        naked=sum(f.box < NAKED for f in seen),
+        face_frames=len(inner),
+        coverage=_share([f.box for f in inner]),
+        naked=sum(f.box < NAKED for f in inner),
         sure=len(sure),
         sure_coverage=_share([f.box for f in sure]),
         sure_naked=sum(f.box < NAKED for f in sure),
-        mask_coverage=_share([f.mask for f in seen]),
-        mean_box=float(np.mean([f.box for f in seen])) if seen else 1.0,
+        seen=len(seen),
+        seen_coverage=_share([f.box for f in seen]),
+        seen_naked=sum(f.box < NAKED for f in seen),
+        unstarted=sum(f.box < NAKED and f.track not in begun for f in inner),
+        mask_coverage=_share([f.mask for f in inner]),
+        mean_box=float(np.mean([f.box for f in inner])) if inner else 1.0,
         padded=len(padded),
         padded_coverage=_share([f.box for f in padded]),
         split=sum(len(found) > 1 for found in identities.values()),
@@ -207,53 +237,6 @@ def simulate_gaps(
 
 def _share(parts: Sequence[float]) -> float:
     return float(np.mean(np.array(parts) >= NAKED)) if parts else 1.0
-
-
-def _seen_spans(full: ByFrame) -> dict[int, tuple[int, int]]:
-    """First and last frame of every track in which the detector saw it."""
-    spans: dict[int, tuple[int, int]] = {}
-    for frame in sorted(full):
-        for item in full[frame]:
-            if item.source in {"detected", "weak"}:
-                spans[item.track] = (spans.get(item.track, (frame, frame))[0], frame)
-    return spans
-
-
-def _torn(track: int, span: tuple[int, int], gaps: int, length: int, rng: np.random.Generator) -> Iterator[Gap]:
-    """As many gaps as fit into the frames from the first to the last of a track, at random places."""
-    frames = span[1] - span[0] + 1
-    fit = min(gaps, max(0, (frames - EDGE_FRAMES) // (length + EDGE_FRAMES)))
-    slack = frames - fit * length - (fit + 1) * EDGE_FRAMES
-    for k, place in enumerate(np.sort(rng.integers(0, slack + 1, fit)).tolist() if fit else ()):
-        begin = span[0] + place + (k + 1) * EDGE_FRAMES + k * length
-        yield Gap(track, begin, begin + length - 1)
-
-
-def _reduced(
-    frames: Sequence[ScannedFrame], full: ByFrame, torn: Sequence[Gap], drop: float, rng: np.random.Generator
-) -> list[ScannedFrame]:
-    """The scan without what was taken away, and with the chains of flow that the scan would have made of the rest."""
-    holes: dict[int, set[int]] = defaultdict(set)
-    for gap in torn:
-        for index in range(gap.first, gap.last + 1):
-            holes[index].add(gap.track)
-    missing = []
-    for frame in frames:
-        gone = rng.random(len(frame.faces)) < drop
-        here = full.get(frame.index, ())
-        if len(frame.faces) and here and holes[frame.index]:
-            overlaps = iou([f.box for f in frame.faces], [o.box for o in here])
-            for i, row in enumerate(overlaps):
-                best = int(row.argmax())
-                gone[i] |= row[best] >= SAME_FACE_IOU and here[best].track in holes[frame.index]
-        missing.append(gone)
-    return [
-        replace(
-            frame,
-            faces=tuple(rechained(frames, missing, k, int(i)) for i in np.flatnonzero(~missing[k])),
-        )
-        for k, frame in enumerate(frames)
-    ]
 
 
 def _outline(item: Observation, margin: float) -> Array:

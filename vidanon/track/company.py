@@ -6,14 +6,14 @@ seen, and which of its boxes there lie behind one of these: on their head, or on
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidanon.geometry import Array, area, centre_size, within
+from vidanon.geometry import Array, area, centre_size, iou, within
 from vidanon.track.live import LiveTrack
 
 HEAD = 0.5
@@ -26,6 +26,12 @@ SHOULDERS = 1.4
 """half the width of a body, in face widths"""
 WAIST = 5.0
 """height of what of a body is thought to be upright, in face heights, from the chin down"""
+ECHO_IOU = 0.2
+"""overlap of two boxes of which one may be an echo of the other's face ..."""
+ECHO_INSIDE = 0.4
+"""... or part of it inside the other"""
+ECHO_TIMES = 3
+"""how many times as often as its echo a face is seen"""
 HOLE = 3
 """frames between two hidden ones that are hidden as well"""
 
@@ -46,13 +52,54 @@ class Company:
     def of(self, track: LiveTrack, frames: set[int], believed: Callable[[LiveTrack], bool]) -> dict[int, Array]:
         """Boxes [N, 4] of the other tracks that are believed, by frame, outside `frames`; none are left out."""
         found: dict[int, Array] = {}
+        known: dict[int, bool] = {id(track): False}
         for frame, _, seen in self._frames:
             if frame in frames:
                 continue
-            boxes = [box for other, box in seen if (owner := _owner(other)) is not track and believed(owner)]
+            boxes = []
+            for other, box in seen:
+                owner = _owner(other)
+                if known.setdefault(id(owner), id(owner) not in known and believed(owner)):
+                    boxes.append(box)
             if boxes:
                 found[frame] = np.array(boxes)
         return found
+
+    def echo(self, track: LiveTrack, seconds: float) -> bool:
+        """Whether a track is the neck, hair or collar of another's face, taken for a face now and then.
+
+        That is: whenever it was seen surely, or at all if that never was, it lay on or beside one and the same face
+        that is seen more surely, and far more often, from `seconds` before to `seconds` after it. Two people close
+        together are both seen steadily.
+        """
+        if track.emitted:
+            return False
+        kind = "detected" if track.strong else "weak"
+        sure = {p.frame: np.asarray(p.face.box, np.float64) for p in track.points if p.source == kind}
+        times = [seconds_ for frame, seconds_, _ in self._frames if frame in sure]
+        if len(times) < len(sure):
+            return False
+        low, high = min(times) - seconds, max(times) + seconds
+        beside: Counter[int] = Counter()
+        hosts: Counter[int] = Counter()
+        strong: dict[int, int] = {}
+        for frame, at, seen in self._frames:
+            if not low <= at <= high:
+                continue
+            for other, box in seen:
+                owner = _owner(other)
+                if owner is track:
+                    continue
+                hosts[id(owner)] += 1
+                strong[id(owner)] = owner.strong
+                if frame in sure and _beside(sure[frame], box):
+                    beside[id(owner)] += 1
+        return any(n == len(sure) and min(hosts[k], strong[k]) >= ECHO_TIMES * n for k, n in beside.items())
+
+
+def _beside(box: Array, other: Array) -> bool:
+    """Whether a box overlaps another so much that both can hardly be faces."""
+    return float(iou(box, other)[0, 0]) >= ECHO_IOU or float(within(box, other)[0, 0]) >= ECHO_INSIDE
 
 
 def _owner(track: LiveTrack) -> LiveTrack:

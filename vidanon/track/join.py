@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidanon.track.live import IMPOSSIBLE, LiveTrack, coasted, pose_distance, sizes_of
+from vidanon.track.fit import IMPOSSIBLE, pose_distance
+from vidanon.track.live import LiveTrack, coasted, sizes_of
 
 REACH = 0.85
 """how far, in face sizes, a track may begin from where another was going, at once ..."""
-REACH_PER_SECOND = 0.5
+REACH_PER_SECOND = 0.35
 """... and how much farther for every second in between"""
 SIZE_GATE = 0.35
 """largest difference of their log sizes"""

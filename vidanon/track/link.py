@@ -2,7 +2,8 @@
 
 In come scanned frames in order, out come raw tracks as they end. Memory holds the tracks that are alive, the longest of
 them two minutes of it (longer ones come in pieces). Association in two stages after ByteTrack (Zhang et al. 2022,
-https://arxiv.org/abs/2110.06864): strong detections first, then weak ones, which continue a track but never start one.
+https://arxiv.org/abs/2110.06864): strong detections first, then weak ones. A line of weak ones is followed like a
+track, faintly: it becomes one when a strong detection continues it, or, if the settings say so, by being long.
 
 What is guaranteed: every strong detection ends in exactly one track, or is part of a surer one's face that does
 (`drop_parts`), unless `min_detections` or `veto_confidence` drops the track; and no track crosses a cut.
@@ -10,34 +11,34 @@ What is guaranteed: every strong detection ends in exactly one track, or is part
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from vidanon.geometry import iou
+from vidanon.geometry import from_centre_size, iou, within
 from vidanon.settings import DetectSettings, TrackSettings
+from vidanon.track.associate import Gate, matched
 from vidanon.track.company import Company
+from vidanon.track.fit import Now
 from vidanon.track.join import successor
-from vidanon.track.live import IMPOSSIBLE, Array, LiveTrack, Pan, RawPoint, fit
+from vidanon.track.live import Array, LiveTrack, Pan, RawPoint
 from vidanon.track.parts import missed_whole, parts, twins
 from vidanon.track.shots import mark_cuts
 from vidanon.track.view import View, drift
 from vidanon.types import ScannedFace, ScannedFrame
 
-UNMATCHED = 1.2
-"""cost of leaving a track without a detection, in the first round: a doubtful match must not displace a good one"""
-WEAK_IOU = 0.3
-"""least overlap of a weak detection with the place a track is expected"""
-WEAK_SECONDS = 0.5
-"""how long a track may have been unseen for a weak detection to continue it"""
-BEHIND_IOU = 0.4
-"""least overlap of an earlier weak detection with a track's first, for it to be the same face"""
-BEHIND_HOLE_SECONDS = 0.15
-"""longest hole between such earlier weak detections"""
+WEAK = Gate(overlap=0.3, seconds=0.5)
+"""what a weak detection must show to continue a track"""
+FAINT = Gate(overlap=0.4, seconds=0.15)
+"""what any detection must show to continue a line of weak ones"""
+FAINT_LEAST = 3
+"""weak detections in a line that may count as a track, whatever the frame rate"""
+REUNION_IOU = 0.5
+"""overlap of where a track is found again with where one that began meanwhile is expected, for that to have been it"""
+ON_ANOTHER = 0.5
+"""part of a weak detection on the face of a track, or of this on it, from which it begins no line of its own"""
 DISTURBED = 0.7
 """part of the cut threshold above which a change makes optical flow worthless"""
 PIECE_SECONDS = 120.0
@@ -98,9 +99,8 @@ class _Linker:
     def __init__(self, time_base: Fraction, settings: TrackSettings, detect: DetectSettings) -> None:
         self.time_base = float(time_base)
         self.settings = settings
-        self.threshold = detect.threshold
+        self.threshold, self.least = detect.threshold, detect.weak_threshold
         self.live: list[LiveTrack] = []
-        self.weak: deque[tuple[int, float, int, list[ScannedFace]]] = deque()
         self.company = Company()
         self.camera = View()
         self.pan: Pan = ((0.0, 0.0), (1.0, 0.0))
@@ -112,10 +112,9 @@ class _Linker:
 
     def step(self, frame: ScannedFrame, *, cut: bool, interval: float) -> Iterator[RawTrack]:
         """Takes in one frame and the seconds to the next; yields what ended before it."""
-        now = frame.pts * self.time_base
+        seconds = frame.pts * self.time_base
         if cut:
             yield from self.close(frame.index)
-            self.weak.clear()
             self.shot_start = frame.index
         self.frames = frame.index + 1
         flow_trusted = trusted(frame, self.settings.cut_threshold)
@@ -126,120 +125,106 @@ class _Linker:
                     own = np.array(track.points[-1].face.flow) - drift(track.box[:2], *self.pan)
                     track.flowed(self.camera.unseen(own) / self.interval)
         self.pan, self.interval = (frame.camera, frame.turn), interval
+        yield from self.retire(seconds)
+        now = Now(frame.index, seconds, self.camera, self.pan, interval, flow_trusted)
+        self.take(frame, now)
+        oldest = min((t.points[0].pts * self.time_base for t in self.live), default=seconds)
+        self.company.note(frame.index, seconds, self.live, since=oldest - self.settings.pad_seconds - WEAK.seconds)
+        yield from self.pieces(seconds)
+
+    def take(self, frame: ScannedFrame, now: Now) -> None:
+        """Gives every detection of a frame to a track, or begins one with it, or lets it be."""
         part = parts(frame.faces, self.settings.drop_parts)
         self.twins = twins(frame.faces)
         strong = [f for f, p in zip(frame.faces, part, strict=True) if f.score >= self.threshold and not p]
         weak = [f for f, p in zip(frame.faces, part, strict=True) if f.score < self.threshold or p]
-        yield from self.retire(now)
-        left, weak = self.associate(frame, now, strong, weak, flow_trusted=flow_trusted)
-        for face in left:
-            if self.told(face, frame.index):
+        ends = {id(f) for f, p in zip(frame.faces, part, strict=True) if p}
+        strong = self.go_on(strong, frame, now, begun=True, strong=True)
+        weak = self.go_on(weak, frame, now, begun=True, strong=False)
+        for face in self.go_on(strong, frame, now, begun=False, strong=True):
+            if self.told(face, frame.index, begun=True):
                 continue
-            missed = [t for t in self.live if t.frame < frame.index]
-            if missed_whole(face, missed, seconds=now, camera=self.camera, settings=self.settings):
+            missed = [t for t in self.live if t.frame < frame.index and t.begun]
+            if missed_whole(face, missed, seconds=now.seconds, camera=self.camera, settings=self.settings):
+                ends.add(id(face))
                 weak.append(face)
             else:
-                self.begin(frame, now, face)
-        weak = [face for face in weak if not self.told(face, frame.index)]
-        self.weak.append((frame.index, now, frame.pts, weak))
-        while self.weak[0][1] < now - self.settings.max_gap_seconds:
-            self.weak.popleft()
-        oldest = min((t.points[0].pts * self.time_base for t in self.live), default=now)
-        self.company.note(frame.index, now, self.live, since=oldest - self.settings.pad_seconds - WEAK_SECONDS)
-        yield from self.pieces(now)
+                self.begin(frame, now, face, strong=True)
+        for face in self.go_on(weak, frame, now, begun=False, strong=False):
+            told = self.told(face, frame.index, begun=False)
+            if id(face) not in ends and not told and not self.on_another(face, frame.index):
+                self.begin(frame, now, face, strong=False)
 
-    def told(self, face: ScannedFace, frame: int) -> bool:
-        """Whether a track has a detection of this frame already that is of the same face."""
+    def told(self, face: ScannedFace, frame: int, *, begun: bool) -> bool:
+        """Whether a track, one that has begun or any, has a detection of this frame that is of the same face."""
         same = self.twins.get(id(face), ())
-        return any(id(t.points[-1].face) in same for t in self.live if t.frame == frame)
+        here = (t for t in self.live if t.frame == frame and (t.begun or not begun))
+        return any(id(t.points[-1].face) in same for t in here)
+
+    def on_another(self, face: ScannedFace, frame: int) -> bool:
+        """Whether a detection lies on the face of a track that has begun, as seen in this frame."""
+        boxes = np.array([t.points[-1].face.box for t in self.live if t.frame == frame and t.begun], np.float64)
+        if not len(boxes):
+            return False
+        return max(float(within(face.box, boxes).max()), float(within(boxes, face.box).max())) >= ON_ANOTHER
 
     def finish(self) -> Iterator[RawTrack]:
         """Yields what is still alive at the clip's end."""
         yield from self.close(self.frames)
 
-    def associate(
-        self,
-        frame: ScannedFrame,
-        now: float,
-        strong: list[ScannedFace],
-        weak: list[ScannedFace],
-        *,
-        flow_trusted: bool,
-    ) -> tuple[list[ScannedFace], list[ScannedFace]]:
-        """Continues tracks; returns the strong and the weak detections no track wanted."""
-        tracks = [t for t in self.live if self.awaited(t, frame.index, now)]
-        for found, source in ((strong, "detected"), (weak, "weak")):
-            faces = [f for f in found if not self.told(f, frame.index)]
-            if not tracks or not faces:
-                continue
-            how = fit(
-                tracks,
-                faces,
-                frame=frame.index,
-                seconds=now,
-                camera=self.camera,
-                pan=self.pan,
-                interval=self.interval,
-                flow_trusted=flow_trusted,
-                min_iou=self.settings.min_iou,
+    def go_on(
+        self, found: list[ScannedFace], frame: ScannedFrame, now: Now, *, begun: bool, strong: bool
+    ) -> list[ScannedFace]:
+        """Continues tracks, those that have begun or the others; returns the detections that no track has."""
+        faces = [f for f in found if not self.told(f, frame.index, begun=begun or strong)]
+        gate = FAINT if not begun else None if strong else WEAK
+        behind = max((len(f.behind) for f in faces), default=0)
+        tracks = [t for t in self.live if t.begun == begun and t.frame < frame.index and self.awaited(t, now, behind)]
+        pairs = matched(tracks, faces, now=now, min_iou=self.settings.min_iou, twins=self.twins, gate=gate)
+        for track, face in pairs:
+            since = track.frame
+            point = RawPoint(frame.index, frame.pts, face, "detected" if strong else "weak")
+            track.add(point, seconds=now.seconds, camera=self.camera)
+            track.lasting = track.lasting or self.lasts(track, now)
+            if since < frame.index - 1:
+                self.reunite(track, since, now)
+        taken = {id(face) for _, face in pairs}
+        return [f for f in faces if id(f) not in taken]
+
+    def reunite(self, track: LiveTrack, since: int, now: Now) -> None:
+        """Takes in what began after frame `since`, when a track was lost, and was where it is found again."""
+        for other in tuple(self.live):
+            fresh = (
+                since < other.points[0].frame
+                and other.frame < now.frame
+                and now.seconds - other.seconds <= WEAK.seconds
             )
-            cost = how.cost
-            if source == "weak":
-                fresh = np.array([t.frame == frame.index - 1 or now - t.seconds <= WEAK_SECONDS for t in tracks])
-                good = (how.overlap >= max(WEAK_IOU, self.settings.min_iou)) & fresh[:, None]
-                cost = np.where(good, cost, IMPOSSIBLE)
-            pairs = self.one_each(_assign(cost), tracks, faces)
-            for i, k in pairs:
-                point = RawPoint(frame.index, frame.pts, faces[k], "weak" if source == "weak" else "detected")
-                tracks[i].add(point, seconds=now, camera=self.camera)
-            taken_tracks, taken_faces = {i for i, _ in pairs}, {k for _, k in pairs}
-            tracks = [t for i, t in enumerate(tracks) if i not in taken_tracks]
-            rest = [f for k, f in enumerate(faces) if k not in taken_faces]
-            if source == "weak":
-                weak = rest
-            else:
-                strong = rest
-        return strong, weak
-
-    def one_each(
-        self, pairs: list[tuple[int, int]], tracks: list[LiveTrack], faces: list[ScannedFace]
-    ) -> list[tuple[int, int]]:
-        """The pairs (track, detection) without those that give one face to two tracks: the surer track has it."""
-        kept: list[tuple[int, int]] = []
-        for i, k in sorted(pairs, key=lambda pair: (-tracks[pair[0]].strong, pair)):
-            same = self.twins.get(id(faces[k]), ())
-            if not any(id(faces[other]) in same for _, other in kept):
-                kept.append((i, k))
-        return kept
-
-    def awaited(self, track: LiveTrack, frame: int, now: float) -> bool:
-        """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late."""
-        return track.frame == frame - 1 or now - track.seconds <= self.settings.max_gap_seconds + TICK
-
-    def begin(self, frame: ScannedFrame, now: float, face: ScannedFace) -> None:
-        """A new track; weak detections that lead up to it become its beginning."""
-        track = LiveTrack(self.shot_start, first=frame.index)
-        track.add(RawPoint(frame.index, frame.pts, face, "detected"), seconds=now, camera=self.camera)
-        track.rewind(self.lead_up(frame.index, now, face))
-        self.live.append(track)
-
-    def lead_up(self, frame: int, now: float, face: ScannedFace) -> list[RawPoint]:
-        """Weak detections of the frames before that flow into a face, by frame; they are taken out of memory."""
-        found: list[RawPoint] = []
-        box, next_frame, next_seconds = np.asarray(face.box, np.float64), frame, now
-        for index, seconds, pts, faces in reversed(self.weak):
-            if next_seconds - seconds > BEHIND_HOLE_SECONDS and next_frame != index + 1:
-                break
-            if not faces:
+            if other is track or not fresh or other.number is not None:
                 continue
-            moved = np.array([f.box + np.tile(f.flow, 2) for f in faces])
-            overlaps = np.maximum(iou(moved, box), iou(np.array([f.box for f in faces]), box))[:, 0]
-            best = int(overlaps.argmax())
-            if overlaps[best] >= BEHIND_IOU:
-                earlier = faces.pop(best)
-                found.append(RawPoint(index, pts, earlier, "weak"))
-                box, next_frame, next_seconds = np.asarray(earlier.box, np.float64), index, seconds
-        return found[::-1]
+            if (
+                float(iou(from_centre_size(other.expected(now.seconds, now.camera)), track.points[-1].face.box)[0, 0])
+                >= REUNION_IOU
+            ):
+                track.take_in(other)
+                self.live.remove(other)
+
+    def awaited(self, track: LiveTrack, now: Now, behind: int) -> bool:
+        """Whether a track may go on: unseen no longer than allowed; a slow clip's next frame is never too late.
+
+        A faint one may only for a moment, or as far as its pixels are followed, or `behind`, those of a detection.
+        """
+        unseen = now.seconds - track.seconds
+        if track.frame == now.frame - 1:
+            return True
+        followed = max(behind, len(track.points[-1].face.ahead)) >= now.frame - track.frame
+        return unseen <= self.settings.max_gap_seconds + TICK and (track.begun or followed or unseen <= FAINT.seconds)
+
+    def begin(self, frame: ScannedFrame, now: Now, face: ScannedFace, *, strong: bool) -> None:
+        """A new track, or a faint one."""
+        track = LiveTrack(self.shot_start, first=frame.index)
+        point = RawPoint(frame.index, frame.pts, face, "detected" if strong else "weak")
+        track.add(point, seconds=now.seconds, camera=self.camera)
+        self.live.append(track)
 
     def retire(self, now: float) -> Iterator[RawTrack]:
         """Yields tracks that can neither go on, nor be joined with a later one, nor be padded any further."""
@@ -262,7 +247,10 @@ class _Linker:
 
     def goes_on(self, track: LiveTrack) -> bool:
         """Whether a track that ended was joined with a later one, and is alive again."""
-        later = successor(track, self.live, seconds=self.settings.join_seconds + TICK)
+        if not track.begun:
+            return False
+        begun = [t for t in self.live if t.begun]
+        later = successor(track, begun, seconds=self.settings.join_seconds + TICK)
         if later is None:
             return False
         track.go_on_with(later)
@@ -293,11 +281,26 @@ class _Linker:
                 break
         return track.number is not None
 
+    def lasts(self, track: LiveTrack, now: Now) -> bool:
+        """Whether a track's last detections are as good as one that can start it: enough of them, halfway sure."""
+        if not self.settings.faint_seconds:
+            return False
+        frames = int(np.ceil((self.settings.faint_seconds - TICK) / now.interval)) if now.interval > 0 else 0
+        least = max(FAINT_LEAST, frames)
+        scores = [p.face.score for p in track.points[-least:]]
+        return len(scores) == least and float(np.mean(scores)) >= (self.threshold + self.least) / 2
+
     def believed(self, track: LiveTrack) -> bool:
         """Whether the settings keep a track: enough detections, and not one doubtful detection alone."""
-        if track.strong < self.settings.min_detections:
+        if track.strong + track.lasting < self.settings.min_detections:
             return False
-        return track.strong > 1 or track.trust() >= self.settings.veto_confidence
+        if (
+            self.settings.drop_parts < 1
+            and track.number is None
+            and self.company.echo(track, self.settings.pad_seconds)
+        ):
+            return False
+        return track.strong > 1 or track.lasting or track.trust() >= self.settings.veto_confidence
 
     def pieces(self, now: float) -> Iterator[RawTrack]:
         """Yields what of the long tracks can be settled already."""
@@ -315,25 +318,3 @@ class _Linker:
             keep = min(int(np.searchsorted(times, times[cut] - CONTEXT_SECONDS)), max(cut - 2, 0))
             track.points = track.points[keep:]
             track.first, track.emitted = last + 1, True
-
-
-def _assign(cost: Array) -> list[tuple[int, int]]:
-    """Pairs (track, detection) of least total cost, none impossible.
-
-    The first round may leave a track alone at a price, so that one good match beats two bad ones; the second gives what
-    is left to whoever can take it.
-    """
-    pairs: list[tuple[int, int]] = []
-    n, m = cost.shape
-    alone = np.full((n, n), UNMATCHED)
-    for i, k in zip(*linear_sum_assignment(np.hstack([cost, alone])), strict=True):
-        if k < m and cost[i, k] < IMPOSSIBLE:
-            pairs.append((int(i), int(k)))
-    rest = cost.copy()
-    rest[[i for i, _ in pairs]] = IMPOSSIBLE
-    rest[:, [k for _, k in pairs]] = IMPOSSIBLE
-    if (rest < IMPOSSIBLE).any():
-        pairs += [
-            (int(i), int(k)) for i, k in zip(*linear_sum_assignment(rest), strict=True) if rest[i, k] < IMPOSSIBLE
-        ]
-    return pairs

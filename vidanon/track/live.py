@@ -1,7 +1,7 @@
-"""A track while it is being linked: where it is expected next, and how well a detection fits.
+"""A track while it is being linked: what is known of it, and where it is expected next.
 
-In come the detections of one frame, out come costs. Positions are kept in the world (`View`), so that a face that
-stands still while the camera pans, zooms or rolls has no velocity of its own.
+In come its detections one by one, out come velocities and expected boxes. Positions are kept in the world (`View`), so
+that a face that stands still while the camera pans, zooms or rolls has no velocity of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidanon.geometry import centre_size, from_centre_size, iou, within
-from vidanon.track.view import View, drift
+from vidanon.geometry import centre_size
+from vidanon.track.view import View
 from vidanon.types import FACE_POINTS, FIVE_POINTS, ScannedFace
 
 Array = NDArray[np.float64]
@@ -28,25 +28,6 @@ OPENING_SECONDS = 0.2
 """how far ahead that of a track's beginning does"""
 DAMPING_SECONDS = 0.8
 """time after which an unseen face is thought to have slowed to a third of its speed"""
-REACH = 0.4
-"""how far off, in face sizes, a detection may be from where a lost track is expected, at once ..."""
-REACH_PER_SECOND = 0.3
-"""... and how much farther for every second it has been unseen, up to one second"""
-SIZE_GATE = 0.4
-"""largest difference of log size between a track and its next detection, more the longer it is unseen"""
-PART_INSIDE = 0.65
-"""part of a box inside a larger one from which one may be a part of the other's face"""
-PART_GROWTH = 0.25
-"""difference of log size from which a detection in the place of a track is a part of that face, or the other way"""
-PART_SECONDS = 1.0
-"""how long after a track was seen a detection may be taken for such a part"""
-UNLIKE = 8.0
-"""face sizes a second by which two motions differ that hardly are of one face"""
-TURN = 4.0
-"""face sizes a second by which a face may change its motion to the opposite at once ..."""
-TURN_PER_SECOND = 10.0
-"""... and how much more for every second it has been unseen"""
-IMPOSSIBLE = 1e6
 
 ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
 
@@ -74,9 +55,11 @@ class LiveTrack:
     points: list[RawPoint] = field(default_factory=list)
     """its detections so far that have not been emitted, by frame"""
     number: int | None = None
-    """None until it has enough strong detections"""
+    """None until it has enough strong detections, or has lasted"""
     strong: int = 0
     """strong detections so far"""
+    lasting: bool = False
+    """whether a line of weak detections in it is as good as a strong one"""
     first: int = 0
     """frame index of the first frame not yet emitted"""
     emitted: bool = False
@@ -134,10 +117,10 @@ class LiveTrack:
             self.opening_flows.append(found)
         self.velocity = _velocity(self.path, self.flows)
 
-    def rewind(self, points: list[RawPoint]) -> None:
-        """Puts earlier weak detections before the first one."""
-        self.points[:0] = points
-        self.first = self.points[0].frame
+    @property
+    def begun(self) -> bool:
+        """Whether it is a track already: some detection could have started it, or the weak ones lasted."""
+        return self.strong > 0 or self.lasting
 
     def in_world(self) -> Array:
         """(cx, cy, w, h) of its last detection in the world; the box is not rolled with it."""
@@ -151,10 +134,18 @@ class LiveTrack:
         """Takes over the points and the state of a track that is the same person, seen again."""
         self.points += later.points
         self.strong += later.strong
+        self.lasting |= later.lasting
         self.seconds, self.frame, self.box, self.camera = later.seconds, later.frame, later.box, later.camera
         self.velocity, self.path, self.flows = later.velocity, later.path, later.flows
         self.pose = np.where(np.isnan(later.pose), self.pose, later.pose)
         later.became = self
+
+    def take_in(self, other: LiveTrack) -> None:
+        """Takes over the points of a track that was this one, in a hole before its last detection."""
+        self.points[-1:-1] = other.points
+        self.strong += other.strong
+        self.lasting |= other.lasting
+        other.became = self
 
     def trust(self) -> float:
         """How sure the landmarker was of the points on the face in its strong detections, 0..1."""
@@ -200,107 +191,6 @@ def sizes_of(boxes: Array) -> Array:
     return np.asarray(np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6)), np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How well every track fits every detection of a frame."""
-
-    cost: Array
-    """[T, D] 0 (perfect) to about 2, IMPOSSIBLE where it cannot be the same face"""
-    overlap: Array
-    """[T, D] best IoU of the expected boxes with the detection"""
-
-
-def fit(
-    tracks: Sequence[LiveTrack],
-    faces: Sequence[ScannedFace],
-    *,
-    frame: int,
-    seconds: float,
-    camera: View,
-    pan: Pan,
-    interval: float,
-    flow_trusted: bool,
-    min_iou: float,
-) -> Fit:
-    """Compares where each track is expected in this frame with its detections.
-
-    A track seen in the frame before is expected in two places: where its velocity takes it, and where optical flow
-    does. Crossing faces disturb flow, turning ones disturb velocity; the cost asks both. A lost track may be anywhere
-    between where it stopped and where it would be had it gone on, or where its pixels were carried. `camera` is this
-    frame's view, `pan` its motion to the next frame, `interval` seconds later: a face that moves fast against a lost
-    track's motion is someone else, coming in where the other went out.
-    """
-    last = np.array([np.append(t.box[:2], t.box[2:] * (camera.scale / t.camera.scale)) for t in tracks])
-    elapsed = np.array([seconds - t.seconds for t in tracks])
-    velocity = camera.seen([t.velocity for t in tracks])
-    by_velocity = np.array([t.expected(seconds, camera)[:2] for t in tracks])
-    by_flow = by_velocity.copy()
-    seen = np.array([t.frame == frame - 1 for t in tracks])
-    for i, track in enumerate(tracks):
-        if seen[i] and flow_trusted:
-            by_flow[i] = last[i, :2] + track.points[-1].face.flow
-        elif (carried := track.carried(frame)) is not None:
-            by_flow[i] = carried[:2]
-
-    found = centre_size(np.array([f.box for f in faces]))
-    sizes, found_sizes = sizes_of(last), sizes_of(found)
-    mean_size = (sizes[:, None] + found_sizes[None]) / 2
-    overlaps, distances = [], []
-    for centres in (by_velocity, by_flow):
-        overlaps.append(iou(from_centre_size(np.hstack([centres, last[:, 2:]])), from_centre_size(found)))
-        distances.append(np.linalg.norm(centres[:, None] - found[None, :, :2], axis=2) / mean_size)
-    overlap, distance = np.maximum(*overlaps), np.minimum(*distances)
-    still = camera.picture([t.in_world()[:2] for t in tracks])
-    anywhere = _from_segment(found[:, :2], still, still + velocity * np.minimum(elapsed, 1.0)[:, None]) / mean_size
-    distance = np.where(seen[:, None], distance, np.minimum(distance, anywhere))
-    growth = np.abs(np.log(sizes[:, None] / found_sizes[None]))
-    pose = pose_distance(np.array([t.pose for t in tracks]), pose_of(faces, found))
-
-    speed = np.linalg.norm(velocity, axis=1) / sizes
-    reach = (REACH + np.minimum(elapsed, 1.0) * (REACH_PER_SECOND + 0.3 * np.minimum(speed, 4)))[:, None]
-    wait = np.minimum(elapsed, 2.0)[:, None]
-    possible = ((overlap >= min_iou) | (distance <= reach)) & (growth <= SIZE_GATE + 0.2 * wait)
-    theirs = (np.array([f.flow for f in faces]) - drift(found[:, :2], *pan)) / (interval if interval > 0 else np.inf)
-    against = _clash(velocity, theirs, elapsed) > sizes[:, None]
-    unlike = np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / sizes[:, None] / UNLIKE
-    possible &= seen[:, None] | ~against
-    boxes, expected = from_centre_size(found), from_centre_size(np.hstack([by_velocity, last[:, 2:]]))
-    inside = np.maximum(within(boxes, expected).T, within(expected, boxes))
-    possible &= ~((inside >= PART_INSIDE) & (growth > PART_GROWTH) & (elapsed <= PART_SECONDS)[:, None])
-    cost = np.where(seen[:, None], 1 - (overlaps[0] + overlaps[1]) / 2 + 0.5 * distance, 0.25 + 0.8 * distance / reach)
-    cost += np.where(seen[:, None], 0, 0.4 * np.minimum(unlike, 1))
-    cost = cost + 0.6 * growth + 0.4 * pose + 0.3 * against
-    return Fit(np.where(possible, cost, IMPOSSIBLE), overlap)
-
-
 def coasted(elapsed: float) -> float:
     """Seconds at full speed that take an unseen face as far as it is thought to get, slowing down."""
     return float(DAMPING_SECONDS * (1 - np.exp(-elapsed / DAMPING_SECONDS)))
-
-
-def _from_segment(points: Array, start: Array, stop: Array) -> Array:
-    """[T, D] distances of points [D, 2] from the segments `start` [T, 2] to `stop` [T, 2]."""
-    way = stop - start
-    along = np.einsum("tdk,tk->td", points[None] - start[:, None], way)
-    part = np.clip(along / np.maximum((way * way).sum(axis=1), 1e-9)[:, None], 0, 1)
-    return np.asarray(np.linalg.norm(start[:, None] + part[..., None] * way[:, None] - points[None], axis=2))
-
-
-def _clash(velocity: Array, theirs: Array, elapsed: Array) -> Array:
-    """[T, D] how far detections move against tracks, in parts of what turning round allows, times the face's size.
-
-    `velocity` [T, 2] of the tracks and `theirs` [D, 2] of the detections, px a second, `elapsed` [T] seconds since the
-    track was seen. 0 where they do not move against each other, or one of them is not known to move.
-    """
-    against = velocity @ theirs.T < 0
-    allowed = TURN + TURN_PER_SECOND * elapsed[:, None]
-    return np.where(against, np.linalg.norm(velocity[:, None] - theirs[None], axis=2) / allowed, 0.0)
-
-
-def pose_distance(a: Array, b: Array) -> Array:
-    """[T, D] 0..1 from poses [T, 5, 2] and [D, 5, 2]; 0.5, telling nothing, where they share no known keypoint."""
-    difference = np.linalg.norm(a[:, None] - b[None], axis=3)
-    known = ~np.isnan(difference)
-    count = known.sum(axis=2)
-    mean = np.where(known, difference, 0).sum(axis=2) / np.maximum(count, 1)
-    return np.where(count > 0, np.minimum(mean / 0.2, 1.0), 0.5)

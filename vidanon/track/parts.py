@@ -12,6 +12,7 @@ import numpy as np
 
 from vidanon.geometry import area, from_centre_size, iou, within
 from vidanon.settings import TrackSettings
+from vidanon.track.fit import TWIN_KNOWN, TWIN_POINTS
 from vidanon.track.live import ON_FACE, LiveTrack
 from vidanon.track.view import View
 from vidanon.types import ScannedFace
@@ -24,10 +25,6 @@ DOUBTED = 0.6
 """trust in the keypoints below which a detection beside another one may be hair or a neck ..."""
 SURER = 0.2
 """... if the other one's are trusted by so much more"""
-TWIN_POINTS = 0.2
-"""mean distance of their keypoints, in face sizes, up to which they are"""
-TWIN_KNOWN = 8
-"""keypoints that must be known of both; a detector's five alone tell where it looked, not what it saw"""
 
 
 def parts(faces: Sequence[ScannedFace], most: float) -> list[bool]:
