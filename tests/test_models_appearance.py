@@ -7,17 +7,8 @@ import torch
 from drawn_faces import write_faces
 
 from vidanon import geometry
-from vidanon.models.appearance import (
-    CANONICAL,
-    Appearance,
-    controls,
-    features,
-    grid,
-    kept,
-    settled,
-    unfolded,
-    warp_field,
-)
+from vidanon.models.appearance import Appearance, features
+from vidanon.models.layout import CANONICAL, controls, grid, kept, settled, unfolded, warp_field
 from vidanon.train.appearance import codes, cover_of, fit, gather, independent, shape_free, unlit
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import load_faces

@@ -92,7 +92,7 @@ def traits_of(points: FloatArray) -> tuple[FloatArray, float]:
 class Build:
     """What is peculiar to one person, gathered over a clip in constant memory."""
 
-    total: FloatArray = field(default_factory=lambda: np.zeros(SHAPE_TRAITS))
+    total: FloatArray = field(default_factory=lambda: np.zeros(SHAPE_TRAITS, np.float32))
     """[SHAPE_TRAITS] weighted sum"""
     weight: float = 0.0
     """sum of the weights"""
