@@ -37,6 +37,7 @@ def write_faces(folder: Path, *, train: int = 12, val: int = 4, seed: int = 0) -
     kp = np.zeros((count, 70, 2), np.float16)
     pose = np.ones((count, 4, 3), np.float16)
     box = np.zeros((count, 4), np.float16)
+    z = np.zeros((count, 70), np.float16)
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "images-0.zip", "w") as archive:
         for i in range(count):
@@ -55,9 +56,13 @@ def write_faces(folder: Path, *, train: int = 12, val: int = 4, seed: int = 0) -
             picture.save(buffer, "WEBP", quality=95)
             archive.writestr(f"{i:05d}.webp", buffer.getvalue())
             kp[i] = points
+            off = (points - (cx, cy)) / (0.5 * size, 0.65 * size)
+            depth = -0.4 * size * np.sqrt(np.clip(1 - (off**2).sum(1), 0, None))
+            depth[27:36] -= 0.08 * size
+            z[i] = depth / SIDE
             pose[i, :, :2] = np.array([[-0.5, -0.08], [0.5, -0.08], [-1, 0.9], [1, 0.9]]) * size + (cx, cy)
             box[i] = (cx - 0.45 * size, cy - 0.5 * size, cx + 0.45 * size, cy + 0.5 * size)
     split = np.array(["val"] * val + ["train"] * train)
     source = np.array(["t2i", "voteview"] * (count // 2) + ["t2i"] * (count % 2))
-    np.savez(folder / "labels.npz", kp=kp, pose=pose, box=box, split=split, source=source)
+    np.savez(folder / "labels.npz", kp=kp, z=z, pose=pose, box=box, split=split, source=source)
     return folder

@@ -7,7 +7,8 @@ import torch
 from drawn_faces import write_faces
 
 from vidanon import geometry
-from vidanon.models.appearance import CANONICAL, Appearance, controls, features, grid, settled, warp_field
+from vidanon.models.appearance import Appearance, features
+from vidanon.models.layout import CANONICAL, controls, grid, kept, settled, unfolded, warp_field
 from vidanon.train.appearance import codes, cover_of, fit, gather, independent, shape_free, unlit
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import load_faces
@@ -58,6 +59,67 @@ def test_the_warp_takes_every_point_to_its_goal() -> None:
     assert (landed - goals).norm(dim=-1).max() < 0.03
     same = warp_field(goals, goals, grid(16, like=goals))
     torch.testing.assert_close(same[0], grid(16, like=goals), atol=1e-4, rtol=0)
+
+
+DEPTH = {"nose": 0.0, "_eye": 0.14, "_pupil": 0.14, "_lid": 0.14, "brow_inner": 0.07, "brow_outer": 0.17,
+         "mouth_": 0.14, "lip_": 0.08, "jaw_4": 0.15, "jaw_3": 0.2, "jaw_5": 0.2, "jaw_": 0.31}  # fmt: skip
+"""depth of the canonical face, in crops, first name that fits"""
+
+
+def turned(degrees: float) -> torch.Tensor:
+    """[1, 30, 2] the canonical face, its head turned towards the right of the picture."""
+    points = CANONICAL[None].clone()
+    angle = torch.deg2rad(torch.tensor(degrees))
+    for name, i in FACE_POINT_INDEX.items():
+        depth = next((value for part, value in DEPTH.items() if part in name), 0.3) - 0.2
+        points[0, i, 0] = 0.5 + (points[0, i, 0] - 0.5) * angle.cos() - depth * angle.sin()
+    return points
+
+
+def test_a_face_that_looks_ahead_hides_nothing() -> None:
+    """Pins are where the keypoints are, and all of them hold; also with closed eyes and an open mouth."""
+    points = CANONICAL[None].clone()
+    for side in ("right", "left"):
+        points[:, FACE_POINT_INDEX[f"{side}_lid_upper"]] = points[:, FACE_POINT_INDEX[f"{side}_lid_lower"]]
+    points[:, FACE_POINT_INDEX["lip_lower_inner"], 1] += 0.08
+    open_, hidden = unfolded(points)
+    torch.testing.assert_close(open_[:, FACIAL], points[:, FACIAL])
+    assert hidden[:, FACIAL].max() < 1e-3
+    field = warp_field(controls(open_), controls(CANONICAL[None]), grid(64, like=points)).unflatten(1, (64, 64))
+    assert kept(field)[0, 0, 5:12, 5:12].min() > 0.9
+
+
+@pytest.mark.parametrize("degrees", [-75.0, -60.0, 60.0, 75.0])
+def test_in_profile_the_hidden_half_lets_go_and_nothing_is_painted_beyond_the_face(degrees: float) -> None:
+    """The far eye and jaw are hidden, the near ones are not; where the model shows itself its warp does not fold."""
+    points = turned(degrees)
+    open_, hidden = unfolded(points)
+    near, far = ("right", "left") if degrees > 0 else ("left", "right")
+    assert hidden[0, FACE_POINT_INDEX[f"{far}_eye"]] > 0.9
+    assert hidden[0, FACE_POINT_INDEX["jaw_7" if degrees > 0 else "jaw_1"]] > 0.9
+    assert hidden[0, FACE_POINT_INDEX[f"{near}_eye"]] == 0
+    assert hidden[0, FACE_POINT_INDEX["jaw_1" if degrees > 0 else "jaw_7"]] == 0
+    model = Appearance(8, 24)
+    model.cover.fill_(1)
+    shown = model(points, torch.zeros(1, 8), 64)[0, 3]
+    assert shown.max() > 0.9
+    front = points[0, FACIAL, 0].max() if degrees > 0 else 1 - points[0, FACIAL, 0].min()
+    beyond = shown if degrees > 0 else shown.flip(1)
+    assert beyond[:, int((front + 0.04) * 64) :].max() < 0.05
+    assert (open_[0, :, 1] == points[0, :, 1]).all()
+
+
+def test_what_folds_is_not_kept() -> None:
+    """A mirrored half and a squeezed one fade, what lies open stays."""
+    at = grid(64, like=CANONICAL).unflatten(0, (64, 64))[None].clone()
+    assert kept(at).min() == 1
+    folded = at.clone()
+    folded[..., 0] = (folded[..., 0] - 0.5).abs()
+    assert kept(folded)[0, 0, 8, 2] == 0
+    assert kept(folded)[0, 0, 8, 13] == 1
+    squeezed = at.clone()
+    squeezed[..., 0] *= 6
+    assert kept(squeezed).max() == 0
 
 
 def test_features_see_the_mouth_open_and_the_head_turn() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidanon.models.appearance import CANONICAL
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.layers import PointMaps
+from vidanon.models.layout import CANONICAL
 from vidanon.train import losses
 from vidanon.types import FACE_POINT_INDEX
 

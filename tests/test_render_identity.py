@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from vidanon.errors import UsageError
-from vidanon.render.identity import SHAPE_TRAITS, latent, load_or_create_key, own_shape, person, seed
-from vidanon.types import FACE_POINT_INDEX
+from vidanon.render.identity import latent, load_or_create_key, person, seed
 
 KEY = bytes(range(32))
 
@@ -103,23 +102,3 @@ def test_a_name_is_one_person_everywhere_and_a_number_only_in_its_clip() -> None
     assert person("anna", "clip a") == person("anna", "clip b") == "anna"
     strangers = {person("track-1", "clip a"), person("track-1", "clip b"), person("track-2", "clip a"), "track-1"}
     assert len(strangers) == 4
-
-
-def test_a_head_built_differently_still_does_what_the_person_does() -> None:
-    """Features move, openings and gaze stay, two people differ, and unknown points stay unknown."""
-    rng = np.random.default_rng(1)
-    points = rng.uniform(0.3, 0.7, (30, 2)).astype(np.float32)
-    one, other = (own_shape(points, rng.standard_normal(SHAPE_TRAITS).astype(np.float32), amount=0.012) for _ in "ab")
-    at = FACE_POINT_INDEX
-    for a, b in (
-        ("lip_upper_inner", "lip_lower_inner"),
-        ("left_lid_upper", "left_lid_lower"),
-        ("right_eye", "right_pupil"),
-    ):
-        np.testing.assert_allclose(one[at[a]] - one[at[b]], points[at[a]] - points[at[b]], atol=1e-6)
-    assert 0.002 < np.abs(one - points).max() < 0.06
-    assert np.abs(one - other).max() > 0.005
-    assert np.array_equal(own_shape(points, np.ones(SHAPE_TRAITS, np.float32), amount=0), points)
-    points[at["left_eye"]] = np.nan
-    known = np.isfinite(points)
-    assert np.array_equal(np.isfinite(own_shape(points, np.ones(SHAPE_TRAITS, np.float32), amount=0.01)), known)

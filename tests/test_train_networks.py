@@ -16,12 +16,12 @@ from vidanon.locations import weights_dir
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
-from vidanon.train import landmarks
+from vidanon.train import landmarks, losses
 from vidanon.train.batches import CropSampler
-from vidanon.train.faces import MIRROR, load_faces
+from vidanon.train.faces import MIRROR, load_faces, rarity
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
-from vidanon.train.views import nudged
+from vidanon.train.views import disturbed, nudged
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
 
 
@@ -91,6 +91,70 @@ def test_a_nudged_crop_takes_its_keypoints_along(faces_folder: Path) -> None:
     torch.testing.assert_close(moved.image[inside], again[inside], atol=1e-5, rtol=0)
 
 
+def test_turned_heads_are_more_pictures_of_the_same_people(faces_folder: Path) -> None:
+    """They come last, belong to somebody, keep their lips on their mouth, and say what of them is not known."""
+    faces = load_faces(faces_folder, px=128, split="train", turned_heads=6, seed=3)
+    assert len(faces) == 18
+    assert faces.people[:12].tolist() == list(range(12))
+    assert len(set(faces.people[12:].tolist())) == 6
+    assert faces.images[:12, ..., 4].max() == 0
+    assert faces.weights.sum() == pytest.approx(1)
+    sampler = CropSampler(faces, device=torch.device("cpu"), seed=1)
+    index = torch.arange(12, 18)
+    crops = sampler.batch(index, 64, jitter=0.0, photometric=False)
+    assert crops.rows.tolist() == faces.people[12:].tolist()
+    assert (sampler.batch(index, 64, flip=True).rows - sampler.count).tolist() == faces.people[12:].tolist()
+    eyes = [FACE_POINT_INDEX[n] for n in ("right_eye", "left_eye")]
+    widths = crops.points[:, eyes[1], 0] - crops.points[:, eyes[0], 0]
+    before = sampler.batch(crops.rows, 64, jitter=0.0, photometric=False).points
+    assert (widths < (before[:, eyes[1], 0] - before[:, eyes[0], 0]) + 0.01).float().mean() > 0.8
+    at = (crops.points[:, FACE_POINT_INDEX["lip_upper_inner"]] * 64).long().clamp(1, 62)
+    near = [crops.image[torch.arange(6), :, at[:, 1] + dy, at[:, 0]] for dy in (-1, 0, 1)]
+    assert (torch.stack(near).amin(0)[:, 1] < 0).float().mean() > 0.7, "lips are dark or red, not green"
+    assert len(load_faces(faces_folder, px=64, split="val", turned_heads=0)) == 4
+
+
+def test_a_disturbed_view_shows_no_pixel_of_the_face_and_keeps_its_place(faces_folder: Path) -> None:
+    """Whatever is under the mask, the disturbed surroundings are the same; points and picture's edge do not move."""
+    sampler = CropSampler(load_faces(faces_folder, px=128, split="train"), device=torch.device("cpu"), seed=1)
+    crops = sampler.batch(torch.arange(8), 64)
+    noise = torch.rand(crops.image.shape, generator=torch.Generator().manual_seed(1))
+    other = dataclasses.replace(crops, image=torch.where(crops.hidden.bool(), noise, crops.image))
+    one, two = (disturbed(c, torch.Generator().manual_seed(5)) for c in (crops, other))
+    assert torch.equal(one.context, two.context)
+    assert (one.context - crops.context).abs().mean() > 0.002
+    assert torch.equal(one.points, crops.points)
+    assert torch.equal(one.outside, crops.outside)
+    assert (one.hidden >= crops.hidden).all()
+    assert (one.hidden - crops.hidden).mean() < 0.05
+
+
+def test_who_blinks_or_speaks_is_shown_more_often() -> None:
+    """Closed eyes four times, the widest mouths twice as often as the rest."""
+    points = np.tile(np.linspace(0, 1, 30, dtype=np.float32)[:, None], (50, 1, 2))
+    at = FACE_POINT_INDEX
+    for i in range(50):
+        for side in ("right", "left"):
+            points[i, at[f"{side}_lid_lower"]] = points[i, at[f"{side}_lid_upper"]] + 0.01 + 0.001 * i
+        points[i, at["lip_lower_inner"]] = points[i, at["lip_upper_inner"]] + 0.001 * i
+    often = rarity(points)
+    assert often[:3].tolist() == [4, 4, 4]
+    assert often[-5:].tolist() == [2] * 5
+    assert (often[3:45] == 1).all()
+
+
+def test_lids_and_lips_weigh_more_in_the_reconstruction() -> None:
+    """The weight is highest at a lid, 1 on the brow, and 1 everywhere where nothing is known."""
+    points = torch.full((2, 30, 2), torch.nan)
+    points[0, FACE_POINT_INDEX["left_lid_upper"]] = torch.tensor([0.51, 0.27])
+    points[0, FACE_POINT_INDEX["left_brow_outer"]] = torch.tensor([0.8, 0.8])
+    weight = losses.telling(points, 64)
+    assert weight.shape == (2, 1, 64, 64)
+    assert weight[0, 0, 17, 32] > 3.5
+    assert weight[0, 0, 51, 51] == pytest.approx(1, abs=1e-3)
+    assert (weight[1] == 1).all()
+
+
 def test_every_term_of_the_training_is_reported(faces_folder: Path, tmp_path: Path) -> None:
     """A term with weight 0 is not computed, the others are numbers."""
     gan.train(options(faces_folder, tmp_path / "run", images=24, reconstruction=0.0, log_seconds=0.0))
@@ -99,6 +163,16 @@ def test_every_term_of_the_training_is_reported(faces_folder: Path, tmp_path: Pa
     assert stats["likeness"] > 0
     assert stats["steadiness"] > 0
     assert "reconstruction" not in stats
+    assert {"held", "overfit"} <= set(stats), "how far the discriminator only remembers its faces"
+
+
+def test_a_new_discriminator_is_heard_little_by_little(faces_folder: Path) -> None:
+    """In the first step looking real weighs nothing, after the warm-up all it is given."""
+    trainer = gan.Trainer(options(faces_folder, Path(), warm_up=100))
+    sampler = CropSampler(load_faces(faces_folder, px=128, split="train"), device=torch.device("cpu"), seed=1)
+    trainer.meet(sampler)
+    assert trainer.step(sampler)["g"] == 0
+    assert trainer.step(sampler)["g"] > 0
 
 
 def test_training_faces_are_met_with_codes_that_mirror_with_them(faces_folder: Path) -> None:
@@ -143,6 +217,7 @@ def test_growing_visits_every_size_and_fades_the_new_one_in() -> None:
     assert first_of_64 < 0.2
     assert seen[-1] == (64, 1.0)
     assert sum(phase.share for phase in phases_for(256)) == pytest.approx(1)
+    assert [phase.size for phase in phases_for(128, 128)] == [128]
 
 
 def test_published_weights_rebuild_the_same_generator(faces_folder: Path, tmp_path: Path) -> None:

@@ -93,9 +93,9 @@ class RenderSettings(Frozen, frozen=True):
     """width of the soft edge outside the mask, in parts of the box side"""
     truncation: Unit = 0.9
     """1 = the latent as drawn (most varied), 0 = the mean face"""
-    shape_change: Annotated[float, msgspec.Meta(ge=0, le=0.03)] = 0.009
-    """how far a new face's features lie from the person's own, in crops (an eye distance is about 0.22), one standard
-    deviation; 0 = exactly where theirs are"""
+    shape_change: Unit = 1.0
+    """how far a new face is built like nobody's instead of the person's: 1 = wholly, 0 = eyes, nose, mouth and jaw lie
+    exactly where theirs do"""
     blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
     mosaic_cells: Count = 6

@@ -20,6 +20,7 @@ from vidanon.render.align import face_pose, region_of
 from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.identity import person
 from vidanon.render.mask import face_mask, outline_px
+from vidanon.render.shape import builds
 from vidanon.settings import RenderSettings
 from vidanon.types import FloatArray, Method, Observation, Patch
 
@@ -80,7 +81,8 @@ def _job(still: Still, index: int, renderer: FaceRenderer, name: str, frame: Fra
         return None
     others = [other for i, other in enumerate(still.faces) if i != index]
     who = person(f"track-{face.track}", name)
-    return FaceJob(face, who, read_region(frame, region), region, frame.width, frame.height, others)
+    build = builds([(who, still.faces[index])]).get(who)
+    return FaceJob(face, who, read_region(frame, region), region, frame.width, frame.height, others, build=build)
 
 
 def _painted(frame: Frame, faces: Sequence[RenderedFace | None]) -> Frame:

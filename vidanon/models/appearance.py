@@ -7,7 +7,7 @@ principal axes of the latter are what a latent mixes. A standard normal latent i
 one in every frame, and the keypoints say where that person's features go.
 
 In: a latent and keypoints. Out: the features' light and dark in the crop, for the generator to clothe in skin, light
-and surroundings. Shape comments: B batch, K latent, T texture px, S crop px, M control points.
+and surroundings. Shape comments: B batch, K latent, T texture px, S crop px.
 """
 
 from __future__ import annotations
@@ -16,102 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS
+from vidanon.models.layout import laid_out, settled
+from vidanon.types import FACE_POINT_INDEX
 
-_RIGHT_HALF = {
-    "right_eye": (0.389, 0.393),
-    "right_pupil": (0.389, 0.389),
-    "right_lid_upper": (0.385, 0.378),
-    "right_lid_lower": (0.391, 0.404),
-    "mouth_right": (0.403, 0.627),
-    "right_ear": (0.300, 0.449),
-    "right_shoulder": (0.065, 1.004),
-    "right_brow_outer": (0.286, 0.327),
-    "right_brow_inner": (0.450, 0.324),
-    "jaw_0": (0.260, 0.352),
-    "jaw_1": (0.262, 0.508),
-    "jaw_2": (0.306, 0.670),
-    "jaw_3": (0.392, 0.757),
-}
-_MIDDLE = {"nose": 0.515, "lip_upper_inner": 0.628, "lip_lower_inner": 0.645, "jaw_4": 0.794}
-
-
-def _canonical() -> Tensor:
-    points = torch.full((N_FACE_POINTS, 2), torch.nan)
-    for name, (x, y) in _RIGHT_HALF.items():
-        other = f"jaw_{8 - int(name[4:])}" if name.startswith("jaw_") else name.replace("right", "left")
-        points[FACE_POINT_INDEX[name]] = torch.tensor([x, y])
-        points[FACE_POINT_INDEX[other]] = torch.tensor([1 - x, y])
-    for name, y in _MIDDLE.items():
-        points[FACE_POINT_INDEX[name]] = torch.tensor([0.5, y])
-    return points
-
-
-CANONICAL = _canonical()
-"""[30, 2] the mean training face in 0..1 of its upright crop, made symmetric"""
-
-_ON_FACE = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))]
-_BROWS = [i for i, name in enumerate(FACE_POINTS) if "_brow_" in name]
-_HAIRLINE = (0.0, -0.15)
-"""from the brows to about the hairline, in crops"""
-_FRAME = torch.tensor([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
-"""the crop's border holds still"""
-STRAY = 0.25
-"""How far, in crops, a point may lie from where the others put it: further out it is taken for an error."""
-STIFFNESS = 2e-4
-"""Smoothing of the thin plate: where points nearly meet (a closed eye, a far cheek in profile) they may not tear it."""
-OPEN = (0.1, 0.4)
-"""Share of its canonical way by which a point on the far side is out when it is hidden, and when it is wholly seen."""
-SLACK = 1e4
-"""How many times softer the plate is pinned to hidden points."""
-RIM = 0.03
-"""Over so much, in crops, the model fades towards the outline of the face."""
-FLATTEST = 0.12
-"""Least share of their canonical way between neighbours from the middle of a face outwards: in profile the far half
-lies behind the near one, and a plate pinned to both would fold."""
-FORESHORTENED = (2.5, 5.0)
-"""Where the picture shows the canonical face so many times narrower, it begins to fade, and is gone."""
-FOLDED = (0.0, 0.15)
-"""The same for area: what is turned inside out, or nearly, is not there."""
 LOW, HIGH = 0.14, 0.86
 """The texture's part of the canonical crop."""
 N_FEATURES = 14
 RAREST = 0.05
 """Share of the training faces, at each end of a trait, that nobody is made to look like."""
 KNOTS = 33
-
-
-def settled(points: Tensor) -> Tensor:
-    """Keypoints [B, 30, 2] without gaps or strays: the unknown lie where the known ones' similarity puts them."""
-    canonical = CANONICAL.to(points)
-    known = torch.isfinite(points).all(-1)
-    known[:, [i for i in range(N_FACE_POINTS) if i not in _ON_FACE]] = False
-    weight = known.to(points.dtype)[..., None]
-    total = weight.sum(1).clamp(min=1)
-    at = torch.where(known[..., None], points, canonical)
-    middle, home = (weight * at).sum(1) / total, (weight * canonical).sum(1) / total
-    a, c = (at - middle[:, None]) * weight, (canonical - home[:, None]) * weight
-    # least-squares similarity as one complex number: rotation and zoom of the canonical face
-    power = c.square().sum((1, 2))
-    real = (a * c).sum((1, 2)) / power.clamp(min=1e-6)
-    imaginary = (a[..., 1] * c[..., 0] - a[..., 0] * c[..., 1]).sum(1) / power.clamp(min=1e-6)
-    few = power < 1e-3  # one point, or none: no telling how the face is turned
-    real, imaginary = torch.where(few, 1.0, real), torch.where(few, 0.0, imaginary)
-    middle = torch.where(known.any(1)[:, None], middle, canonical[_ON_FACE].mean(0))
-    home = torch.where(known.any(1)[:, None], home, canonical[_ON_FACE].mean(0))
-    away = canonical - home[:, None]
-    turned = torch.stack(
-        [
-            real[:, None] * away[..., 0] - imaginary[:, None] * away[..., 1],
-            imaginary[:, None] * away[..., 0] + real[:, None] * away[..., 1],
-        ],
-        -1,
-    )
-    expected = middle[:, None] + turned
-    off = torch.where(known[..., None], at - expected, 0.0)
-    length = off.norm(dim=-1, keepdim=True)
-    whole: Tensor = expected + off * (STRAY / length.clamp(min=STRAY))
-    return whole
 
 
 def features(points: Tensor) -> Tensor:
@@ -149,127 +62,6 @@ def features(points: Tensor) -> Tensor:
         gaze[:, 1] / length,
     ]
     return torch.stack(values, 1)
-
-
-def _rows(*names: str) -> list[int]:
-    return [FACE_POINT_INDEX[name] for name in names]
-
-
-_MIDLINE = (_rows("right_brow_inner", "left_brow_inner"), _rows("nose"), _rows("lip_upper_inner", "lip_lower_inner"))
-_CHIN = FACE_POINT_INDEX["jaw_4"]
-_EYE = ("eye", "pupil", "lid_upper", "lid_lower")
-_OUTWARDS = [
-    (
-        _rows(f"{side}_brow_inner"),
-        _rows(*(f"{side}_{part}" for part in _EYE)),
-        _rows(f"{side}_brow_outer"),
-        _rows(f"jaw_{jaw[0]}"),
-        _rows(f"mouth_{side}"),
-        _rows(f"jaw_{jaw[1]}"),
-        _rows(f"jaw_{jaw[2]}"),
-        _rows(f"jaw_{jaw[3]}"),
-        sign,
-    )
-    for side, jaw, sign in (("right", (0, 1, 2, 3), -1.0), ("left", (8, 7, 6, 5), 1.0))
-]
-
-
-def unfolded(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Settled keypoints [B, 30, 2] in which no half of the face lies behind the other, and how far each is hidden.
-
-    From the middle of the face outwards (brow, eye, temple; mouth corner, cheek; chin, jaw) each point is at least
-    FLATTEST of its canonical way further out than the one before it. Hidden [B, 30] is 0 where a point lies open and
-    1 where the turn of the head has taken it behind its neighbour.
-    """
-    x, hidden = points[..., 0].clone(), torch.zeros_like(points[..., 0])
-    canonical = CANONICAL[:, 0].tolist()
-    brows, nose, lips = (x[:, rows].mean(1) for rows in _MIDLINE)
-    eyes = (brows + nose) / 2
-    for inner, eye, outer, temple, corner, cheek, jaw, low, sign in _OUTWARDS:
-
-        def out(rows: list[int], start: Tensor, home: float, sign: float = sign) -> Tensor:
-            way = abs(canonical[rows[0]] - home)
-            open_ = (x[:, rows].mean(1) - start) * sign / way
-            hidden[:, rows] = _eased(-open_, -OPEN[1], -OPEN[0])[:, None]
-            x[:, rows] += ((FLATTEST - open_).clamp(min=0) * way * sign)[:, None]  # together: what an eye does stays
-            moved: Tensor = x[:, rows].mean(1)
-            return moved
-
-        out(inner, brows, 0.5)
-        eyeball = out(eye, eyes, 0.5)
-        out(outer, eyeball, canonical[eye[0]])
-        out(temple, eyeball, canonical[eye[0]])
-        mouth = out(corner, lips, 0.5)
-        out(cheek, mouth, canonical[corner[0]])
-        out(jaw, mouth, canonical[corner[0]])
-        out(low, x[:, _CHIN], 0.5)
-    return torch.stack([x, points[..., 1]], -1), hidden
-
-
-def _eased(value: Tensor, low: float, high: float) -> Tensor:
-    t = ((value - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def within(pins: Tensor, at: Tensor) -> Tensor:
-    """[B, N] how surely points `at` [N, 2] lie inside the convex hull of `pins` [B, M, 2]: 1 well inside, 0 outside."""
-    turn = torch.arange(32, device=pins.device, dtype=pins.dtype) * (2 * torch.pi / 32)
-    towards = torch.stack([turn.cos(), turn.sin()])  # 2, 32
-    room = ((pins @ towards).amax(1)[:, None] - at @ towards).amin(2)
-    return _eased(room, 0.0, RIM)
-
-
-def kept(field: Tensor) -> Tensor:
-    """[B, 1, C, C] how much of the canonical face is worth showing where `field` [B, S, S, 2] (0..1) takes the picture.
-
-    1 where it lies open, 0 where the field folds or squeezes a lot of it into little. Told in C = 16 cells or fewer:
-    lids and lips may close.
-    """
-    cells = F.avg_pool2d(field.permute(0, 3, 1, 2), max(1, field.shape[1] // 16)).permute(0, 2, 3, 1)
-    size = cells.shape[1]
-    dx = torch.gradient(cells, dim=2)[0] * size
-    dy = torch.gradient(cells, dim=1)[0] * size
-    area = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
-    power = dx.square().sum(-1) + dy.square().sum(-1)
-    squeezed = ((power + (power.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2).sqrt()
-    open_ = _eased(area, *FOLDED) * _eased(-squeezed, -FORESHORTENED[1], -FORESHORTENED[0])
-    return open_[:, None]
-
-
-def controls(points: Tensor) -> Tensor:
-    """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], the hairline, the crop's border."""
-    hairline = points[:, _BROWS] + torch.tensor(_HAIRLINE, device=points.device)
-    return torch.cat([points[:, _ON_FACE], hairline, _FRAME.to(points).expand(len(points), -1, -1)], 1)
-
-
-def _bend(squared: Tensor) -> Tensor:
-    return squared * torch.log(squared + 1e-9)
-
-
-def warp_field(pins: Tensor, goals: Tensor, at: Tensor, slack: Tensor | None = None) -> Tensor:
-    """[B, N, 2] where the thin-plate spline that takes `pins` [B, M, 2] to `goals` [B, M, 2] takes `at` [N, 2].
-
-    `slack` [B, M] is how many times softer than others a pin holds, default 1. Bookstein 1989, https://doi.org/10.1109/34.24792.
-    """
-    b, m, _ = pins.shape
-    eye = torch.eye(m, device=pins.device, dtype=pins.dtype)
-    flat = torch.cat([torch.ones_like(pins[..., :1]), pins], -1)
-    give = STIFFNESS * eye if slack is None else STIFFNESS * torch.diag_embed(slack)
-    top = torch.cat([_bend((pins[:, :, None] - pins[:, None]).square().sum(-1)) + give, flat], 2)
-    bottom = torch.cat([flat.transpose(1, 2), flat.new_zeros(b, 3, 3)], 2)
-    right = torch.cat([goals, goals.new_zeros(b, 3, 2)], 1)
-    weights = torch.linalg.solve(torch.cat([top, bottom], 1), right)
-    squared = (at[None, :, None] - pins[:, None]).square().sum(-1)
-    plane = torch.cat([torch.ones_like(at[:, :1]), at], -1)
-    landed: Tensor = _bend(squared) @ weights[:, :m] + plane @ weights[:, m:]
-    return landed
-
-
-def grid(size: int, *, low: float = 0.0, high: float = 1.0, like: Tensor) -> Tensor:
-    """[size * size, 2] pixel centres from `low` to `high`, row by row."""
-    line = low + (high - low) * (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y], -1).reshape(-1, 2)
 
 
 class Appearance(nn.Module):
@@ -329,20 +121,7 @@ class Appearance(nn.Module):
         points = settled(points.float())
         texture = self.texture(code.float(), features(points))
         texture = torch.cat([texture * self.cover, self.cover.expand(len(points), -1, -1, -1)], 1)
-        coarse = max(size // 2, 8)
-        open_, hidden = unfolded(points)
-        pins = controls(open_)
-        goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
-        slack = SLACK ** torch.cat(
-            [hidden[:, _ON_FACE], hidden[:, _BROWS], hidden.new_zeros(len(hidden), len(_FRAME))], 1
-        )
-        at = grid(coarse, like=points)
-        field = warp_field(pins, goals, at, slack).unflatten(1, (coarse, coarse))
-        inside = within(pins[:, : -len(_FRAME)], at).unflatten(1, (1, coarse, coarse))
-        shown = F.interpolate(kept(field), size=(size, size), mode="bilinear", align_corners=False)
-        shown = shown * F.interpolate(inside, size=(size, size), mode="bilinear", align_corners=False)
-        field = field.permute(0, 3, 1, 2)
-        field = F.interpolate(field, size=(size, size), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+        field, shown = laid_out(points, size)
         if size < self.px:
             texture = F.interpolate(texture, size=(size, size), mode="area")
         where = (field - LOW) / (HIGH - LOW) * 2 - 1

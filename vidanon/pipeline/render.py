@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidanon.errors import PlanError
@@ -30,9 +30,10 @@ from vidanon.pipeline.stages import Ahead, Behind, grouped, surrounded
 from vidanon.plan.store import Plan
 from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedFace
 from vidanon.render.identity import person
+from vidanon.render.shape import builds
 from vidanon.render.steady import Canvas
 from vidanon.settings import Settings
-from vidanon.types import Observation, Source, Track
+from vidanon.types import FloatArray, Observation, Source, Track
 
 _FALLBACK = "fallback"
 """of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
@@ -48,6 +49,8 @@ class _Person:
     """its first and last frame"""
     seen: tuple[int, int]
     """the first and the last frame in which it is more than padded"""
+    build: FloatArray | None = None
+    """what is peculiar to the face in all of the clip"""
 
     def fade(self, frame: int, source: Source) -> float:
         """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there.
@@ -164,6 +167,8 @@ def _render_camera(
         for t in plan.tracks()
         if t.action == "anonymize"
     }
+    if settings.render.method == "gan":
+        people = _measured(plan, people)
     meter = Meter("render", source, camera.info, listen, total=total, done=done)
     ahead = settings.run.batch_size
     # a face is blended with those of the frames before, so a render that goes on paints these again, and keeps none
@@ -193,6 +198,13 @@ def _render_camera(
     sink.finish()
     meter.finish()
     return decoder
+
+
+def _measured(plan: Plan, people: Mapping[int, _Person]) -> dict[int, _Person]:
+    """The people with how their faces are built, seen over all of the plan: the same wherever a render goes on."""
+    with closing(plan.observations()) as groups:
+        own = builds((people[o.track].identity, o) for _, faces in groups for o in faces if o.track in people)
+    return {number: replace(who, build=own.get(who.identity)) for number, who in people.items()}
 
 
 def _paste(sink: FrameSink, item: _Painted) -> None:
@@ -239,7 +251,8 @@ def _paint(
             rgb = read_region(frame, region)
             who = people[item.track]
             size = (frame.width, frame.height)
-            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, who.fade(item.frame, item.source)))
+            fade = who.fade(item.frame, item.source)
+            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, fade, who.build))
             owners.append(i)
     faces: list[list[PaintedFace]] = [[] for _ in batch]
     for i, face in zip(owners, renderer.paint(jobs), strict=True):

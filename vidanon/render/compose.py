@@ -21,8 +21,9 @@ from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.blend import add_grain, faded, grain_of, joined, match_colour, place
 from vidanon.render.cover import colour_around, cover
-from vidanon.render.identity import SHAPE_TRAITS, latent, own_shape, seed
+from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
+from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
 from vidanon.settings import RenderSettings
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
@@ -59,6 +60,8 @@ class FaceJob:
     """the other faces of the frame that are to be covered"""
     fade: float = 0.0
     """0..1 how far the new face has dissolved into its surroundings, as it does where a track is only padded"""
+    build: FloatArray | None = None
+    """what is peculiar to the person's face over all of the clip (render/shape.py), None where nothing is known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,8 @@ class FaceRenderer:
         visible = weight >= HALF_SEEN
         points = (apply(matrix, p.job.observation.points) / side).astype(np.float32)
         z = self._latent(p.job.identity, self._painter.latent_dim)
-        points = own_shape(points, self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS), amount=s.shape_change)
+        traits = self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS)
+        points = own_shape(points, traits, p.job.build, amount=s.shape_change)
         return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
 
     def _matched(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Canvas:

@@ -20,7 +20,7 @@ import numpy as np
 
 from vidanon.errors import UsageError
 from vidanon.files import claim
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, UNNAMED, FloatArray
+from vidanon.types import UNNAMED, FloatArray
 
 KEY_BYTES = 32
 """Length of a key we make, and the least we take."""
@@ -103,41 +103,3 @@ def latent(key: bytes, identity: str, dim: int, *, truncation: float = 1.0) -> F
     words = np.frombuffer(hashlib.shake_256(seed(key, identity)).digest(8 * dim), "<u8") >> np.uint64(11)
     draw = NormalDist().inv_cdf
     return np.array([draw((int(word) + 0.5) / 2**53) for word in words], np.float32) * np.float32(truncation)
-
-
-def _rows(*parts: str) -> list[int]:
-    return [i for i, name in enumerate(FACE_POINTS) if any(part in name for part in parts)]
-
-
-_LEFT_EYE = _rows("left_eye", "left_pupil", "left_lid", "left_brow")
-_RIGHT_EYE = _rows("right_eye", "right_pupil", "right_lid", "right_brow")
-_BROWS, _MOUTH, _JAW = _rows("_brow_"), _rows("mouth_", "lip_"), _rows("jaw_")
-_NOSE, _MOUTH_RIGHT, _MOUTH_LEFT = (FACE_POINT_INDEX[n] for n in ("nose", "mouth_right", "mouth_left"))
-_EYES = [FACE_POINT_INDEX[n] for n in ("right_eye", "left_eye")]
-SHAPE_TRAITS = 8
-USUAL_EYES = 0.222
-"""Distance of the eyes of a face that looks ahead, in crops."""
-
-
-def own_shape(points: FloatArray, traits: FloatArray, *, amount: float) -> FloatArray:
-    """Keypoints [30, 2] in 0..1 of the upright crop, of a head that is built a little differently.
-
-    Where somebody's eyes, nose, mouth and jaw lie is a part of who they are. `traits` [SHAPE_TRAITS], standard normal,
-    move them by `amount` (in crops) each; all points of a feature move alike, so what it does (speech, blinks, gaze)
-    stays. In profile, where the eyes are close together in the picture, widths change as much less.
-    """
-    apart, raised, brows, nose, mouth, lips, jaw, chin = (amount * np.clip(traits, -2, 2)).tolist()
-    eyes = points[_EYES[1]] - points[_EYES[0]]
-    facing = min(1.0, float(np.hypot(*eyes)) / USUAL_EYES) if np.isfinite(eyes).all() else 1.0
-    out = points.copy()
-    out[_LEFT_EYE] += (apart * facing, raised)
-    out[_RIGHT_EYE] += (-apart * facing, raised)
-    out[_BROWS, 1] += brows
-    out[_NOSE, 1] += nose
-    out[_MOUTH, 1] += mouth
-    out[_MOUTH_LEFT, 0] += lips * facing
-    out[_MOUTH_RIGHT, 0] -= lips * facing
-    share = np.linspace(-1, 1, len(_JAW), dtype=np.float32)  # from the right ear over the chin to the left
-    out[_JAW, 0] += np.float32(jaw * facing) * share
-    out[_JAW, 1] += np.float32(chin) * (1 - np.abs(share))
-    return out

@@ -14,19 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidanon.models.appearance import (
-    CANONICAL,
-    HIGH,
-    KNOTS,
-    LOW,
-    RAREST,
-    Appearance,
-    controls,
-    features,
-    grid,
-    settled,
-    warp_field,
-)
+from vidanon.models.appearance import HIGH, KNOTS, LOW, RAREST, Appearance, features
+from vidanon.models.layout import CANONICAL, controls, grid, settled, warp_field
 from vidanon.train.batches import CropSampler
 
 SHADING = 0.13

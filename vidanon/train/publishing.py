@@ -15,7 +15,7 @@ from vidanon.train.faces import Faces
 from vidanon.train.sets import provenance
 
 if TYPE_CHECKING:
-    from vidanon.train.generator import Trainer
+    from vidanon.train.trainer import Trainer
 
 OUR_FACES = {
     "licence": "Apache-2.0",

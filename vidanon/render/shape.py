@@ -1,0 +1,151 @@
+"""How a face is built: where features lie is a part of who somebody is, and a new face is built like somebody else's.
+
+In: keypoints of upright crops. Out: what is peculiar to a person over all of a clip, and keypoints moved so that this
+is exchanged for the peculiarities of nobody. All points of a feature move alike and by one amount in every frame, so
+what the face does (speech, blinks, gaze, nods) stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vidanon.geometry import apply
+from vidanon.render.align import crop_matrix, face_pose
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, Observation
+
+
+def _rows(*parts: str) -> list[int]:
+    return [i for i, name in enumerate(FACE_POINTS) if any(part in name for part in parts)]
+
+
+def _named(*names: str) -> list[int]:
+    return [FACE_POINT_INDEX[name] for name in names]
+
+
+_LEFT_EYE = _rows("left_eye", "left_pupil", "left_lid", "left_brow")
+_RIGHT_EYE = _rows("right_eye", "right_pupil", "right_lid", "right_brow")
+_BROWS, _MOUTH, _JAW = _rows("_brow_"), _rows("mouth_", "lip_"), _rows("jaw_")
+_NOSE, _CHIN, _MOUTH_RIGHT, _MOUTH_LEFT = _named("nose", "jaw_4", "mouth_right", "mouth_left")
+_EYES = _named("right_eye", "left_eye")
+_SIDES = (_named("jaw_0", "jaw_2"), _named("jaw_8", "jaw_6"))
+
+SHAPE_TRAITS = 8
+"""half the distance of the eyes, their height, the brows', nose's and mouth's below it, half the widths of mouth and
+jaw, the chin's height below the eyes: in crops"""
+USUAL = np.array([0.1133, 0.3932, -0.0669, 0.1238, 0.2307, 0.1002, 0.22, 0.4015], np.float32)
+"""the traits' means over training faces that look ahead ..."""
+VARIETY = np.array(
+    [
+        [58.5, 0, 0, 0, 0, 0, 0, 0],
+        [23.2, 75.6, 0, 0, 0, 0, 0, 0],
+        [-21.3, -34.0, 51.4, 0, 0, 0, 0, 0],
+        [-19.7, -18.9, -23.0, 85.8, 0, 0, 0, 0],
+        [-4.9, -45.0, -44.2, 50.2, 70.3, 0, 0, 0],
+        [35.7, -4.8, 18.6, -5.9, -20.7, 64.8, 0, 0],
+        [67.4, 4.1, 20.8, -9.1, -16.1, 0.5, 63.0, 0],
+        [-23.4, -72.7, 0.6, 1.5, 1.3, 0.4, -0.5, 15.5],
+    ],
+    np.float32,
+) * np.float32(1e-4)
+"""... and the Cholesky factor of their covariance once nodding, smiling, speaking and blinking are regressed out"""
+PECULIAR = 2.0
+"""Standard deviations beyond which a trait is not the person's but the way they hold their head"""
+FURTHEST = 0.03
+"""crops: no feature is moved further"""
+AHEAD = (0.15, 0.35)
+"""how far the nose is off the middle of the eyes, in half their distance, where shape counts in full and not at all"""
+
+
+def traits_of(points: FloatArray) -> tuple[FloatArray, float]:
+    """([SHAPE_TRAITS], weight 0..1) of keypoints [30, 2] in 0..1 of the upright crop.
+
+    The weight is 0 where the head is turned or a point is missing: then the traits say nothing.
+    """
+    eyes = points[_EYES]
+    middle, across = eyes.mean(axis=0), eyes[1] - eyes[0]
+    brows, mouth = points[_BROWS].mean(axis=0), points[[_MOUTH_RIGHT, _MOUTH_LEFT]].mean(axis=0)
+    jaw = points[_SIDES[1]].mean(axis=0) - points[_SIDES[0]].mean(axis=0)
+    traits = np.array(
+        [
+            across[0] / 2,
+            middle[1],
+            brows[1] - middle[1],
+            points[_NOSE, 1] - middle[1],
+            mouth[1] - middle[1],
+            (points[_MOUTH_LEFT, 0] - points[_MOUTH_RIGHT, 0]) / 2,
+            jaw[0] / 2,
+            points[_CHIN, 1] - middle[1],
+        ],
+        np.float32,
+    )
+    if not np.isfinite(traits).all() or across[0] <= 0:
+        return np.zeros(SHAPE_TRAITS, np.float32), 0.0
+    aside = abs(float(points[_NOSE, 0] - middle[0])) / (float(across[0]) / 2)
+    t = min(1.0, max(0.0, (AHEAD[1] - aside) / (AHEAD[1] - AHEAD[0])))
+    return traits, t * t * (3 - 2 * t)
+
+
+@dataclass(slots=True)
+class Build:
+    """What is peculiar to one person, gathered over a clip in constant memory."""
+
+    total: FloatArray = field(default_factory=lambda: np.zeros(SHAPE_TRAITS, np.float32))
+    """[SHAPE_TRAITS] weighted sum"""
+    weight: float = 0.0
+    """sum of the weights"""
+
+    def add(self, face: Observation) -> None:
+        """Takes a face into account; one without a place is none."""
+        try:
+            pose = face_pose(face.box, face.points)
+        except ValueError:
+            return
+        traits, weight = traits_of(np.asarray(apply(crop_matrix(pose, 1), face.points), np.float32))
+        self.total += weight * traits
+        self.weight += weight
+
+    def peculiarities(self) -> FloatArray | None:
+        """[SHAPE_TRAITS] in crops, off the usual; None if the person never looked ahead."""
+        if self.weight < 0.5:
+            return None
+        spread = PECULIAR * np.linalg.norm(VARIETY, axis=1)
+        return np.asarray(np.clip(self.total / self.weight - USUAL, -spread, spread), np.float32)
+
+
+def builds(faces: Iterable[tuple[str, Observation]]) -> dict[str, FloatArray]:
+    """What is peculiar to each identity among (identity, face) pairs; without those of whom nothing is known."""
+    seen: dict[str, Build] = {}
+    for identity, face in faces:
+        if face.source != "hidden":
+            seen.setdefault(identity, Build()).add(face)
+    known = ((identity, build.peculiarities()) for identity, build in seen.items())
+    return {identity: own for identity, own in known if own is not None}
+
+
+def own_shape(points: FloatArray, traits: FloatArray, own: FloatArray | None, *, amount: float) -> FloatArray:
+    """Keypoints [30, 2] in 0..1 of the upright crop, of a head that is built differently.
+
+    `traits` [SHAPE_TRAITS], standard normal, say how nobody's face is built; `own` [SHAPE_TRAITS], what is peculiar to
+    the person (`builds`), is taken off; `amount` 1 does both wholly, 0 neither. In profile, where the eyes are close
+    together in the picture, widths change as much less.
+    """
+    new = np.clip(traits, -2, 2).astype(np.float32) @ VARIETY.T
+    change = np.clip(np.float32(amount) * (new if own is None else new - own), -FURTHEST, FURTHEST)
+    apart, raised, brows, nose, mouth, lips, jaw, chin = change.tolist()
+    eyes = points[_EYES[1]] - points[_EYES[0]]
+    facing = min(1.0, float(np.hypot(*eyes)) / float(2 * USUAL[0])) if np.isfinite(eyes).all() else 1.0
+    out = points.copy()
+    out[_LEFT_EYE] += (apart * facing, raised)
+    out[_RIGHT_EYE] += (-apart * facing, raised)
+    out[_BROWS, 1] += brows
+    out[_NOSE, 1] += raised + nose
+    out[_MOUTH, 1] += raised + mouth
+    out[_MOUTH_LEFT, 0] += lips * facing
+    out[_MOUTH_RIGHT, 0] -= lips * facing
+    share = np.linspace(-1, 1, len(_JAW), dtype=np.float32)  # from the right ear over the chin to the left
+    out[_JAW, 0] += np.float32(jaw * facing) * np.clip(2 * share, -1, 1)
+    out[_JAW, 1] += np.float32(raised + chin) * (1 - np.abs(share))
+    return out
