@@ -268,6 +268,11 @@ def test_the_landmarker_learns_drawn_faces_and_resumes(faces_folder: Path, tmp_p
     again = dataclasses.replace(base, weights=tmp_path / "weights" / "landmarks.safetensors")
     begun, published = landmarks.begin(again).state_dict(), load_weights("landmarks", folder=tmp_path / "weights")[0]
     assert all(torch.equal(value, published[name]) for name, value in begun.items())
+    other = landmarks.begin(dataclasses.replace(base, seed=1))
+    halfway = landmarks.between(landmarks.begin(again), other, 0.5)
+    for name, value in halfway.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (begun[name] + other.state_dict()[name]) / 2)
     with pytest.raises(UsageError, match="holds no landmarker"):
         landmarks.begin(dataclasses.replace(base, weights=weights_dir() / "detector.safetensors"))
 

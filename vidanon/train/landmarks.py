@@ -78,6 +78,9 @@ class LandmarksTraining:
     """a run's checkpoint.safetensors to go on from"""
     weights: Path | None = None
     """published landmarker weights to begin with, where there is no checkpoint"""
+    share: float = 1.0
+    """how far towards the trained weights the published ones lie from `weights`, where these were given: short of 1 keeps
+    more of what they knew (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903)"""
     turned_heads: int = 2400
     """so many of the heads are shown again, turned in depth (a set with depth only)"""
     covered_heads: int = 1600
@@ -172,6 +175,12 @@ def begin(options: LandmarksTraining) -> Landmarker:
     except (RuntimeError, TypeError, KeyError) as e:
         raise UsageError(f"{options.weights} holds no landmarker", hint="name a landmarks.safetensors") from e
     return network
+
+
+def between(first: Landmarker, last: Landmarker, share: float) -> dict[str, Tensor]:
+    """A state `share` of the way from one network to another that was trained from it."""
+    ends = zip(first.state_dict().items(), last.state_dict().values(), strict=True)
+    return {name: a.lerp(b.to(a), share) if a.is_floating_point() else b for (name, a), b in ends}
 
 
 def taught(options: LandmarksTraining) -> Faces:
@@ -276,6 +285,10 @@ def train(options: LandmarksTraining) -> Path:
         finally:
             path, score = checkpoint()
         if options.publish is not None:
+            if options.weights is not None and options.share < 1:
+                ema.network.load_state_dict(between(begin(options), ema.network, options.share))
+                score = examine(ema.network)
+                run.log(images=images, share=options.share, **score)
             record = {
                 **provenance(options.data, otherwise=OUR_FACES),
                 "run": {"images": images, "device": options.device, "seed": options.seed},
