@@ -79,8 +79,8 @@ class LandmarksTraining:
     weights: Path | None = None
     """published landmarker weights to begin with, where there is no checkpoint"""
     share: float = 1.0
-    """how far towards the trained weights the published ones lie from `weights`, where these were given: short of 1 keeps
-    more of what they knew (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903)"""
+    """how far towards the trained weights the published ones lie from `weights`, where these were given: short of 1
+    keeps more of what they knew (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903)"""
     turned_heads: int = 2400
     """so many of the heads are shown again, turned in depth (a set with depth only)"""
     covered_heads: int = 1600
@@ -247,7 +247,7 @@ def train(options: LandmarksTraining) -> Path:
 
     with RunFolder(options.run, options) as run:
 
-        def checkpoint() -> tuple[Path, dict[str, float]]:
+        def checkpoint() -> Path:
             score = examine(ema.network)
             run.log(images=images, **score)
             tensors = {
@@ -256,7 +256,7 @@ def train(options: LandmarksTraining) -> Path:
                 **pack_optimizer("opt", optimizer),
                 "random": random.get_state(),
             }
-            return run.save("checkpoint", tensors, {"images": images}), score
+            return run.save("checkpoint", tensors, {"images": images})
 
         try:
             while images < options.images:
@@ -283,23 +283,26 @@ def train(options: LandmarksTraining) -> Path:
                     checkpoint()
                     last = time.monotonic()
         finally:
-            path, score = checkpoint()
+            path = checkpoint()
         if options.publish is not None:
-            if options.weights is not None and options.share < 1:
-                ema.network.load_state_dict(between(begin(options), ema.network, options.share))
-                score = examine(ema.network)
-                run.log(images=images, share=options.share, **score)
-            record = {
-                **provenance(options.data, otherwise=OUR_FACES),
-                "run": {"images": images, "device": options.device, "seed": options.seed},
-                "measured": {f"val_{name}": value for name, value in score.items()},
-            }
-            save_weights(
-                "landmarks",
-                ema.network.state_dict(),
-                config=config.to_dict(),
-                record=record,
-                folder=options.publish,
-                dtype=torch.float16,
-            )
+            _publish(ema.network, options, examine, images)
     return path
+
+
+def _publish(network: Landmarker, options: LandmarksTraining, examine: Examination, images: int) -> None:
+    assert options.publish is not None
+    if options.weights is not None and options.share < 1:
+        network.load_state_dict(between(begin(options), network, options.share))
+    record = {
+        **provenance(options.data, otherwise=OUR_FACES),
+        "run": {"images": images, "device": options.device, "seed": options.seed, "share": options.share},
+        "measured": {f"val_{name}": value for name, value in examine(network).items()},
+    }
+    save_weights(
+        "landmarks",
+        network.state_dict(),
+        config=network.config.to_dict(),
+        record=record,
+        folder=options.publish,
+        dtype=torch.float16,
+    )
