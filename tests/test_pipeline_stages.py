@@ -161,8 +161,8 @@ try:
     with Ahead(endless(), depth=1) as ahead, Behind(lambda item: None, depth=1) as behind:
         for item in ahead:
             behind.put(item)
+            threading.Timer(1.5, released.set).start()  # before the word, or the interrupt could forestall it
             print("waiting", flush=True)
-            threading.Timer(0.5, released.set).start()
 except KeyboardInterrupt:
     print("stopped", [t.name for t in threading.enumerate() if t.name.startswith("vidanon")], flush=True)
     sys.exit(130)

@@ -79,8 +79,9 @@ def test_labels_lie_in_the_scene_and_keypoints_in_their_box(data: Path) -> None:
             if ignore or np.isnan(points).any() or (box <= 0.5).any() or (box >= 159.5).any():
                 continue
             faces += 1
-            assert (points > box[:2]).all()
-            assert (points < box[2:]).all()
+            slack = 0.05 * (box[2:] - box[:2]).max()  # the box of a tilted face is its oval's
+            assert (points > box[:2] - slack).all()
+            assert (points < box[2:] + slack).all()
             across, down = points[1] - points[0], points[3:].mean(0) - points[:2].mean(0)
             assert across[0] * down[1] - across[1] * down[0] > 0, "a mirrored face has its names swapped"
             assert (points[4] - points[3]) @ across > 0

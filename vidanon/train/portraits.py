@@ -20,7 +20,7 @@ from PIL import Image
 
 from vidanon.train.faces import face_points, set_points
 from vidanon.train.turning import turned
-from vidanon.types import FloatArray, ImageArray
+from vidanon.types import FIVE_POINTS, FloatArray, ImageArray
 
 SMALLEST_PX = 32
 """Side of the coarsest level."""
@@ -89,10 +89,10 @@ def _pictures(folder: Path, wanted: set[int]) -> Iterator[tuple[int, ImageArray]
 
 def _turned(image: ImageArray, labels: dict[str, NDArray[Any]], row: int, rng: Generator) -> Sequence[FaceCrop]:
     """The head turned by some way; none where too little of it is left."""
-    kp, z, pose, box = (np.asarray(labels[name][row], np.float32) for name in ("kp", "z", "pose", "box"))
+    kp, z, pose, flat = (np.asarray(labels[name][row], np.float32) for name in ("kp", "z", "pose", "box"))
     yaw = float(rng.uniform(*YAW)) * float(rng.choice([-1, 1]))
     pitch = float(rng.uniform(-PITCH, PITCH))
-    head = turned(image, kp, z * image.shape[0], pose, box, yaw=yaw, pitch=pitch, rng=rng)
+    head = turned(image, kp, z * image.shape[0], pose, flat, yaw=yaw, pitch=pitch, rng=rng)
     x0, y0, x1, y1 = (int(v) for v in np.clip(np.round(head.box), 0, image.shape[0]))
     inner = head.known[y0:y1, x0:x1]
     if not inner.size or inner.mean() < LEAST_KNOWN:
@@ -101,5 +101,12 @@ def _turned(image: ImageArray, labels: dict[str, NDArray[Any]], row: int, rng: G
     filled = np.asarray(cv2.inpaint(head.image, 255 - known, 3, cv2.INPAINT_TELEA), np.uint8)
     seen = np.array([head.visible[marks].mean() > 0.5 for marks in FIVE_IN_IBUG], np.float32)
     marks = face_points(head.kp[None], head.pose[None])[0]
+    # the far corner of a mouth can lie beyond the outline of the face
+    five = marks[: len(FIVE_POINTS)]
+    box = np.concatenate([np.minimum(head.box[:2], five.min(0) - 1), np.maximum(head.box[2:], five.max(0) + 1)])
     levels = halved(filled, least=SMALLEST_PX)
-    return (FaceCrop(levels, head.box, marks, seen, halved(np.asarray(known, np.uint8), least=SMALLEST_PX)),)
+    return (
+        FaceCrop(
+            levels, np.asarray(box, np.float32), marks, seen, halved(np.asarray(known, np.uint8), least=SMALLEST_PX)
+        ),
+    )
