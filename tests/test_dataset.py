@@ -32,7 +32,7 @@ from vidanon.train.dataset import BuildOptions, BuildProgress
 from vidanon.train.faces import face_points, load_faces
 from vidanon.train.portraits import read_faces
 from vidanon.train.sets import announce, check_set, provenance, read_labels
-from vidanon.types import FACE_POINT_INDEX, Detections, FloatArray, ImageArray
+from vidanon.types import FACE_POINT_INDEX, ON_FACE, Detections, FloatArray, ImageArray
 
 build = partial(dataset.build, version="1.2.3")
 OPTIONS = BuildOptions(licence="CC0 1.0", source="drawn for a test", look=0)
@@ -171,9 +171,8 @@ def test_the_points_are_those_of_the_crop(cutter: FaceCutter) -> None:
     box = np.array([face.crop_box], np.float32)
     five = np.array(face.points, np.float32).reshape(1, 30, 2)[:, :5]
     again, _ = crops.FaceLandmarker.shipped("cpu").locate(crop, Detections(box, np.ones(1, np.float32), five))
-    on_face = crops.ON_FACE
-    assert np.abs(again[0][on_face] - np.array(face.points).reshape(30, 2)[on_face]).max() < 4
-    assert np.abs(again[0][on_face] - np.array(face.points).reshape(30, 2)[on_face]).mean() < 1
+    assert np.abs(again[0][ON_FACE] - np.array(face.points).reshape(30, 2)[ON_FACE]).max() < 4
+    assert np.abs(again[0][ON_FACE] - np.array(face.points).reshape(30, 2)[ON_FACE]).mean() < 1
 
 
 def save_crop(face: Face) -> ImageArray:

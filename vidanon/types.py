@@ -72,6 +72,13 @@ FACE_POINTS = (
 
 FACE_POINT_INDEX = {name: i for i, name in enumerate(FACE_POINTS)}
 N_FACE_POINTS = len(FACE_POINTS)
+ON_FACE = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))]
+"""Rows of those that lie on the face itself."""
+OPENINGS = tuple(
+    (FACE_POINT_INDEX[f"{part}_upper{end}"], FACE_POINT_INDEX[f"{part}_lower{end}"])
+    for part, end in (("lip", "_inner"), ("right_lid", ""), ("left_lid", ""))
+)
+"""Rows (upper, lower) of what opens and closes: the mouth, the subject's right eye, the left."""
 
 
 UNSAID = np.zeros((0, 5), np.float32)

@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidanon.types import FACE_POINTS, N_FACE_POINTS
+from vidanon.types import N_FACE_POINTS, ON_FACE
 
-AROUND = tuple(i for i, name in enumerate(FACE_POINTS) if name.endswith(("ear", "shoulder")))
+AROUND = tuple(i for i in range(N_FACE_POINTS) if i not in ON_FACE)
 """rows of FACE_POINTS that the dense head places; the heatmaps place the others"""
-ON_FACE = tuple(i for i in range(N_FACE_POINTS) if i not in AROUND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, ON_FACE
 
 _RIGHT_HALF = {
     "right_eye": (0.389, 0.393),
@@ -44,7 +44,6 @@ def _canonical() -> Tensor:
 CANONICAL = _canonical()
 """[30, 2] the mean training face in 0..1 of its upright crop, made symmetric"""
 
-_ON_FACE = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))]
 _BROWS = [i for i, name in enumerate(FACE_POINTS) if "_brow_" in name]
 _HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in crops"""
@@ -73,7 +72,7 @@ def settled(points: Tensor) -> Tensor:
     """Keypoints [B, 30, 2] without gaps or strays: the unknown lie where the known ones' similarity puts them."""
     canonical = CANONICAL.to(points)
     known = torch.isfinite(points).all(-1)
-    known[:, [i for i in range(N_FACE_POINTS) if i not in _ON_FACE]] = False
+    known[:, [i for i in range(N_FACE_POINTS) if i not in ON_FACE]] = False
     weight = known.to(points.dtype)[..., None]
     total = weight.sum(1).clamp(min=1)
     at = torch.where(known[..., None], points, canonical)
@@ -85,8 +84,8 @@ def settled(points: Tensor) -> Tensor:
     imaginary = (a[..., 1] * c[..., 0] - a[..., 0] * c[..., 1]).sum(1) / power.clamp(min=1e-6)
     few = power < 1e-3  # one point, or none: no telling how the face is turned
     real, imaginary = torch.where(few, 1.0, real), torch.where(few, 0.0, imaginary)
-    middle = torch.where(known.any(1)[:, None], middle, canonical[_ON_FACE].mean(0))
-    home = torch.where(known.any(1)[:, None], home, canonical[_ON_FACE].mean(0))
+    middle = torch.where(known.any(1)[:, None], middle, canonical[ON_FACE].mean(0))
+    home = torch.where(known.any(1)[:, None], home, canonical[ON_FACE].mean(0))
     away = canonical - home[:, None]
     turned = torch.stack(
         [
@@ -190,7 +189,7 @@ def kept(field: Tensor) -> Tensor:
 def controls(points: Tensor) -> Tensor:
     """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], the hairline, the crop's border."""
     hairline = points[:, _BROWS] + torch.tensor(_HAIRLINE, device=points.device)
-    return torch.cat([points[:, _ON_FACE], hairline, _FRAME.to(points).expand(len(points), -1, -1)], 1)
+    return torch.cat([points[:, ON_FACE], hairline, _FRAME.to(points).expand(len(points), -1, -1)], 1)
 
 
 def _bend(squared: Tensor) -> Tensor:
@@ -233,7 +232,7 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     pins = controls(open_)
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
     border = hidden.new_zeros(len(hidden), len(_FRAME))
-    slack = SLACK ** torch.cat([hidden[:, _ON_FACE], hidden[:, _BROWS], border], 1)
+    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], border], 1)
     at = grid(coarse, like=points)
     field = warp_field(pins, goals, at, slack).unflatten(1, (coarse, coarse))
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array
 from vidanon.render.align import CROP_SCALE, POINT_LIMIT, FacePose
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, Region
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, ON_FACE, FloatArray, Region
 
 GUARD_PX = 4
 """Source px around the core that are hidden too: as far as bicubic chroma interpolation of 4:2:0 carries a sample."""
@@ -40,7 +40,6 @@ _CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
 _ANGLE = 2 * np.pi * np.arange(256) / 256
 _UNIT = np.stack([f(_ANGLE) for f in (np.cos, np.sin)], axis=1)
 _SUPERELLIPSE = np.sign(_UNIT) * np.sqrt(np.abs(_UNIT))
-_FACIAL = np.array([i for i, n in enumerate(FACE_POINTS) if not n.endswith(("_ear", "_shoulder"))])
 _BROWS = np.array([FACE_POINT_INDEX[n] for n in FACE_POINTS if "_brow_" in n])
 _SUBPIXEL_BITS = 8
 LARGEST_PX = 64_000_000
@@ -67,7 +66,7 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
     p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
-    facial = np.concatenate([p[_FACIAL], p[_BROWS] - (0, HAIRLINE)])
+    facial = np.concatenate([p[ON_FACE], p[_BROWS] - (0, HAIRLINE)])
     with np.errstate(invalid="ignore"):
         facial = facial[np.hypot(facial[:, 0], facial[:, 1]) <= 1.2]  # drops unknown points and strays
     sure = len(facial) >= ENOUGH_POINTS

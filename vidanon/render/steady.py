@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from vidanon.geometry import Array, apply, fit_similarity
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray
+from vidanon.types import FACE_POINTS, ON_FACE, OPENINGS, FloatArray
 
 LEAST_POINTS = 5
 """keypoints known in both frames, or nothing is known of how one face becomes the other"""
@@ -26,19 +26,14 @@ OPENED = 0.025
 TURNED = 0.02
 """root mean square of what a head's turn moves keypoints against each other, in sides of the crop, that makes another
 frame count 1/e"""
-AROUND = {"lip": 0.09, "lid": 0.05}
-"""how far around the mouth's and an eye's middle that matters, in sides of the crop"""
+AROUND = (0.09, 0.05, 0.05)
+"""how far around the middle of each of OPENINGS that matters, in sides of the crop"""
 HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in sides of the crop"""
 STIFFNESS = 2e-4
 """smoothing of the thin plate: where points nearly meet (a closed eye) they may not tear it"""
 
-_ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
 _BROWS = np.array([i for i, name in enumerate(FACE_POINTS) if "_brow_" in name])
-_OPENINGS = [
-    (FACE_POINT_INDEX[f"{part}_upper{end}"], FACE_POINT_INDEX[f"{part}_lower{end}"], AROUND[part[-3:]])
-    for part, end in (("lip", "_inner"), ("right_lid", ""), ("left_lid", ""))
-]
 _FRAME: Array = np.array([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
 """the crop's border stays where it is"""
 
@@ -101,9 +96,9 @@ def _unbroken(others: Mapping[int, Canvas], sign: int, reach: int) -> list[tuple
 def _pins(points: FloatArray) -> Array | None:
     """What the plate is pinned to: facial keypoints, the hairline, the crop's border; None if too little is known."""
     p = np.asarray(points, np.float64)
-    if np.isfinite(p[_ON_FACE]).all(axis=1).sum() < LEAST_POINTS:
+    if np.isfinite(p[ON_FACE]).all(axis=1).sum() < LEAST_POINTS:
         return None
-    return np.concatenate([p[_ON_FACE], p[_BROWS] + HAIRLINE, _FRAME])
+    return np.concatenate([p[ON_FACE], p[_BROWS] + HAIRLINE, _FRAME])
 
 
 def thin_plate(pins: Array, goals: Array, side: int) -> FloatArray:
@@ -147,7 +142,7 @@ def _opened(one: FloatArray, two: FloatArray, side: int) -> FloatArray:
     """[S, S] 0..1 where a mouth or an eye is more open in one of two sets of keypoints [30, 2]."""
     changed = np.zeros((side, side), np.float32)
     at = (np.arange(side, dtype=np.float32) + 0.5) / side
-    for upper, lower, sigma in _OPENINGS:
+    for (upper, lower), sigma in zip(OPENINGS, AROUND, strict=True):
         middle = (one[upper] + one[lower]) / 2
         amount = abs(float(np.hypot(*(one[lower] - one[upper])) - np.hypot(*(two[lower] - two[upper])))) / OPENED
         if not math.isfinite(amount) or amount <= 0:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vidanon.geometry import centre_size
 from vidanon.track.view import View
-from vidanon.types import FACE_POINTS, FIVE_POINTS, ScannedFace
+from vidanon.types import FIVE_POINTS, ON_FACE, ScannedFace
 
 Array = NDArray[np.float64]
 Pan = tuple[tuple[float, float], tuple[float, float]]
@@ -28,8 +28,6 @@ OPENING_SECONDS = 0.2
 """how far ahead that of a track's beginning does"""
 DAMPING_SECONDS = 0.8
 """time after which an unseen face is thought to have slowed to a third of its speed"""
-
-ON_FACE = np.array([i for i, name in enumerate(FACE_POINTS) if not name.endswith(("_ear", "_shoulder"))])
 
 
 @dataclass(frozen=True, slots=True)

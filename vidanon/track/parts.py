@@ -13,9 +13,9 @@ import numpy as np
 from vidanon.geometry import area, from_centre_size, iou, within
 from vidanon.settings import TrackSettings
 from vidanon.track.fit import TWIN_KNOWN, TWIN_POINTS
-from vidanon.track.live import ON_FACE, LiveTrack
+from vidanon.track.live import LiveTrack
 from vidanon.track.view import View
-from vidanon.types import ScannedFace
+from vidanon.types import ON_FACE, ScannedFace
 
 MISSED_SECONDS = 0.4
 """longest a face may have been missed for a detection inside it to be taken for a part of it"""

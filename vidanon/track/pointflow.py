@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidanon.geometry import Array
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FIVE_POINTS, N_FACE_POINTS, FloatArray, ImageArray
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FIVE_POINTS, N_FACE_POINTS, ON_FACE, FloatArray, ImageArray
 
 ROOM = 1.5
 """side of the window that flow is measured in, in face sizes"""
@@ -35,7 +35,7 @@ ON_LID = 0.02
 RETURN = 0.02
 """how far from where it began the flow there and back may end, in face sizes"""
 
-_ON_FACE = np.array([not name.endswith(("_ear", "_shoulder")) for name in FACE_POINTS])
+_ON_FACE = np.isin(np.arange(N_FACE_POINTS), ON_FACE)
 _JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
 _EYES, _MOUTH = ([FACE_POINT_INDEX[n] for n in names] for names in (FIVE_POINTS[:2], FIVE_POINTS[3:]))
 _DOWN = {

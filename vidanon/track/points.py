@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidanon.track import path
 from vidanon.track.smooth import smooth
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, FloatArray
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, OPENINGS, FloatArray
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -30,12 +30,8 @@ _IS_FIRM = np.isin(
     + [FACE_POINT_INDEX[n] for n in ("right_eye", "left_eye", "nose")],
 )
 _PUPILS = [FACE_POINT_INDEX[name] for name in ("right_pupil", "left_pupil")]
-_PAIRS = [
-    (FACE_POINT_INDEX[f"{part}_upper{end}"], FACE_POINT_INDEX[f"{part}_lower{end}"])
-    for part, end in (("lip", "_inner"), ("right_lid", ""), ("left_lid", ""))
-]
-"""what opens and closes: how far, is speech and blinks, and hardly smoothed; where the two are together, as the rest"""
-_QUICK = np.isin(np.arange(N_FACE_POINTS), [*_PUPILS, *np.ravel(_PAIRS)])
+_QUICK = np.isin(np.arange(N_FACE_POINTS), [*_PUPILS, *np.ravel(OPENINGS)])
+"""How far lips and lids are apart is speech and blinks, hardly smoothed; where the two are together, as the rest."""
 
 
 def settle_points(
@@ -71,7 +67,7 @@ def settle_points(
         out = _each(times, seen, own, trust, known=mine, sigma=sigma, unit=size)
         fine = _each(times, seen, own, trust, known=mine & _QUICK, sigma=quick)
         out[:, _PUPILS] = fine[:, _PUPILS]
-        for upper, lower in _PAIRS:
+        for upper, lower in OPENINGS:
             if not mine[:, [upper, lower]].any(axis=0).all():
                 out[:, [upper, lower]] = fine[:, [upper, lower]]  # of the other nothing is known
                 continue

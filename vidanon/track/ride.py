@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vidanon.geometry import Array
 from vidanon.track.live import RawPoint
-from vidanon.types import FACE_POINTS, ScannedFace
+from vidanon.types import FACE_POINTS, N_FACE_POINTS, ON_FACE, ScannedFace
 
 LEAST_POINTS = 6
 """keypoints whose flow is known, or the face as a whole is moved by the flow of its box"""
@@ -31,7 +31,7 @@ something else (a hand, a flash), and that median is used"""
 LIED_OF_BOX = 0.15
 """the same for a face without keypoints, whose box trembles more"""
 
-_ON_FACE = np.array([not name.endswith(("_ear", "_shoulder")) for name in FACE_POINTS])
+_ON_FACE = np.isin(np.arange(N_FACE_POINTS), ON_FACE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from vidanon.geometry import Array, apply, fit_similarity, invert, similarity
 from vidanon.render.align import FacePose, face_pose, warp
 from vidanon.settings import DetectSettings
 from vidanon.train.alike import difference_hash
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, ImageArray
+from vidanon.types import FACE_POINT_INDEX, ON_FACE, FloatArray, ImageArray
 
 CROP_PX = 256
 """side of a crop"""
@@ -39,7 +39,6 @@ FACE_OUTSIDE = 0.05
 """share of the face itself that may lie outside the photo"""
 WEBP = {"quality": 90, "method": 4}
 
-ON_FACE = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("ear", "shoulder"))]
 _CANON_PX = 128
 _ANCHORS = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 _CANON = np.array([[49, 55], [79, 55], [64, 72], [52.5, 89], [75.5, 89]])

@@ -34,11 +34,10 @@ from vidanon.train.runs import (
     unpack_optimizer,
 )
 from vidanon.train.sets import announce, provenance
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, ON_FACE, OPENINGS
 
-FINE = ("lip_upper_inner", "lip_lower_inner", "right_lid_upper", "right_lid_lower", "left_lid_upper", "left_lid_lower")
-"""Speech and blinks hang on these few pixels, so they weigh more. Upper and lower take turns."""
-FINE_ROWS = [FACE_POINT_INDEX[name] for name in FINE]
+FINE_ROWS = [row for opening in OPENINGS for row in opening]
+"""speech and blinks hang on these few pixels, so they weigh more; upper and lower take turns"""
 OPENING_WEIGHT = 20.0
 """an opening wrong by a twentieth of the crop costs 1"""
 OUR_FACES = {
@@ -124,9 +123,6 @@ def loss_of(points: Tensor, spread: Tensor, truth: Tensor, weight: Tensor) -> Te
     return (nll * known * weight).sum() / (known * weight).sum() + OPENING_WEIGHT * opening
 
 
-FACIAL = [i for i, name in enumerate(FACE_POINTS) if not name.endswith(("ear", "shoulder"))]
-
-
 @torch.inference_mode()
 def measure(network: Landmarker, sampler: CropSampler, rows: range) -> dict[str, float]:
     """On fixed crops of faces `rows`: mean error of the facial points, correlation of the openings.
@@ -142,7 +138,7 @@ def measure(network: Landmarker, sampler: CropSampler, rows: range) -> dict[str,
         points, _ = network(crops.image)
         truth = crops.points
         eyes = (truth[:, index["left_eye"]] - truth[:, index["right_eye"]]).norm(dim=-1, keepdim=True)
-        off = (points - truth)[:, FACIAL].norm(dim=-1)
+        off = (points - truth)[:, ON_FACE].norm(dim=-1)
         errors.append((off / eyes).mean(1))
         shares.append((off * network.config.scale).mean(1))
         pair = []
