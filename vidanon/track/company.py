@@ -59,7 +59,9 @@ class Company:
             boxes = []
             for other, box in seen:
                 owner = _owner(other)
-                if known.setdefault(id(owner), id(owner) not in known and believed(owner)):
+                if id(owner) not in known:
+                    known[id(owner)] = believed(owner)
+                if known[id(owner)]:
                     boxes.append(box)
             if boxes:
                 found[frame] = np.array(boxes)
@@ -76,7 +78,7 @@ class Company:
             return False
         kind = "detected" if track.strong else "weak"
         sure = {p.frame: np.asarray(p.face.box, np.float64) for p in track.points if p.source == kind}
-        times = [seconds_ for frame, seconds_, _ in self._frames if frame in sure]
+        times = [at for frame, at, _ in self._frames if frame in sure]
         if len(times) < len(sure):
             return False
         low, high = min(times) - seconds, max(times) + seconds

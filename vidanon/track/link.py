@@ -201,10 +201,8 @@ class _Linker:
             )
             if other is track or not fresh or other.number is not None:
                 continue
-            if (
-                float(iou(from_centre_size(other.expected(now.seconds, now.camera)), track.points[-1].face.box)[0, 0])
-                >= REUNION_IOU
-            ):
+            place = from_centre_size(other.expected(now.seconds, now.camera))
+            if float(iou(place, track.points[-1].face.box)[0, 0]) >= REUNION_IOU:
                 track.take_in(other)
                 self.live.remove(other)
 

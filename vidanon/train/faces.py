@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,42 @@ def set_points(labels: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> Fl
     return face_points(kp, pose)
 
 
+def labels_of(folder: Path) -> dict[str, NDArray[Any]]:
+    """The labels of a set. Raises InputError if the folder is not one."""
+    path = folder / "labels.npz"
+    if not path.is_file():
+        raise InputError(f"no labels.npz in {folder}", hint="name the folder of a face data set")
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def pictures(folder: Path, rows: NDArray[np.intp]) -> Iterator[ImageArray]:
+    """The pictures [S, S, 3] of some rows of a set, in their order. Raises InputError for one that cannot be read."""
+    with ExitStack() as stack:
+        archives = [stack.enter_context(zipfile.ZipFile(p)) for p in sorted(folder.glob("images-*.zip"))]
+        where = {Path(n).name: (a, n) for a in archives for n in a.namelist()}
+        for row in rows:
+            name = f"{row:05d}.webp"
+            try:
+                data = where[name][0].read(where[name][1]) if name in where else (folder / name).read_bytes()
+                yield np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            except OSError as e:
+                raise InputError(f"picture {name} of {folder} cannot be read: {e}") from e
+
+
+def has_depth(labels: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the heads of a set can be turned (train/turning.py)."""
+    return {"kp", "z", "pose"} <= set(labels)
+
+
+def in_depth(
+    labels: Mapping[str, NDArray[Any]], row: int, side: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What `turning.turned` is told of a row whose picture is `side` px: kp [70, 2], z [70], pose [4, 3], box [4]."""
+    kp, z, pose, box = (labels[name][row].astype(np.float32) for name in ("kp", "z", "pose", "box"))
+    return kp, z * np.float32(side), pose, box
+
+
 def load_faces(
     folder: Path, *, px: int, split: str, limit: int | None = None, turned_heads: int = 0, seed: int = 0
 ) -> Faces:
@@ -115,41 +151,28 @@ def load_faces(
     Turning (train/turning.py) wants labels with depth; in a set without it no head is turned. Raises InputError if the
     folder is not such a set.
     """
-    labels_path = folder / "labels.npz"
-    if not labels_path.is_file():
-        raise InputError(f"no labels.npz in {folder}", hint="name the folder of a face data set")
-    with np.load(labels_path, allow_pickle=False) as stored:
-        labels = {name: stored[name] for name in stored.files}
+    labels = labels_of(folder)
     rows = np.flatnonzero(labels["split"] == split)[:limit]
     points, box = set_points(labels, rows), labels["box"][rows].astype(np.float32)
     synthetic = np.isin(labels["source"][rows], SYNTHETIC)
     rng = np.random.default_rng(seed)
-    depth = {"kp", "z", "pose"} <= set(labels)
-    again = rng.choice(len(rows), min(turned_heads, len(rows)), replace=False) if depth else np.zeros(0, np.intp)
+    most = len(rows) if has_depth(labels) else 0
+    again = rng.choice(len(rows), min(turned_heads, most), replace=False)
     total = len(rows) + len(again)
     images, poses = np.empty((total, px, px, 5), np.uint8), np.empty((total, 4), np.float32)
     points, box = (np.concatenate([a, a[again]]) for a in (points, box))
     place = {int(i): len(rows) + n for n, i in enumerate(again)}
-    with ExitStack() as stack:
-        archives = [stack.enter_context(zipfile.ZipFile(p)) for p in sorted(folder.glob("images-*.zip"))]
-        where = {Path(n).name: (a, n) for a in archives for n in a.namelist()}
-        for i, row in enumerate(rows):
-            name = f"{row:05d}.webp"
-            try:
-                data = where[name][0].read(where[name][1]) if name in where else (folder / name).read_bytes()
-                picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            except OSError as e:
-                raise InputError(f"picture {name} of {folder} cannot be read: {e}") from e
-            side = picture.shape[0]
-            images[i], poses[i] = _stored(picture, None, points[i], box[i], px)
-            points[i] /= side
-            if i in place:
-                n = place[i]
-                t = _turned(picture, labels, int(row), rng)
-                points[n], box[n] = face_points(t.kp[None], t.pose[None])[0], t.box
-                images[n], poses[n] = _stored(t.image, t.known, points[n], t.box, px)
-                points[n] /= side
-            box[i] /= side
+    for i, picture in enumerate(pictures(folder, rows)):
+        side = picture.shape[0]
+        images[i], poses[i] = _stored(picture, None, points[i], box[i], px)
+        points[i] /= side
+        if i in place:
+            n = place[i]
+            t = _turned(picture, labels, int(rows[i]), rng)
+            points[n], box[n] = face_points(t.kp[None], t.pose[None])[0], t.box
+            images[n], poses[n] = _stored(t.image, t.known, points[n], t.box, px)
+            points[n] /= side
+        box[i] /= side
     box[len(rows) :] /= side
     share = np.clip(synthetic.mean(), 0.05, 0.95)
     weights = np.where(synthetic, 0.5 / share, 0.5 / (1 - share)).astype(np.float32) * rarity(points[: len(rows)])
@@ -192,8 +215,7 @@ def _stored(
 
 def _turned(picture: ImageArray, labels: Mapping[str, NDArray[Any]], row: int, rng: np.random.Generator) -> Turned:
     """A head turned as far as its photo allows, and a little up or down."""
-    kp, z, pose, box = (labels[name][row].astype(np.float32) for name in ("kp", "z", "pose", "box"))
-    z *= picture.shape[0]
+    kp, z, pose, box = in_depth(labels, row, picture.shape[0])
     yaw = max((some_yaw(kp, z, rng) for _ in range(2)), key=abs)
     return turned(picture, kp, z, pose, box, yaw=yaw, pitch=float(rng.uniform(-18, 18)), rng=rng)
 

@@ -9,6 +9,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,17 +53,27 @@ def unknown_points(n: int) -> FloatArray:
     return np.full((n, 5, 2), np.nan, np.float32)
 
 
+def names_of(folder: Path) -> list[str]:
+    """The pictures that a folder's `boxes.json` lists. Raises InputError where there is none."""
+    return list(_listed(folder))
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    try:
+        listed: dict[str, Any] = json.loads((folder / "boxes.json").read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} has no boxes.json", hint="it maps picture names to {'boxes': [[x0, y0, x1, y1]]}"
+        ) from None
+    return listed
+
+
 def read_pictures(folder: Path, names: list[str] | None = None) -> dict[str, Labelled]:
     """Pictures of a folder with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1]...]}}), all or the named ones.
 
     Raises InputError where the folder has no such file.
     """
-    try:
-        listed = json.loads((folder / "boxes.json").read_text())
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} has no boxes.json", hint="it maps picture names to {'boxes': [[x0, y0, x1, y1]]}"
-        ) from None
+    listed = _listed(folder)
     out = {}
     for name in sorted(listed) if names is None else names:
         path = folder / name if (folder / name).exists() else folder / f"{name}.jpg"

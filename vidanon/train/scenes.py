@@ -12,7 +12,6 @@ kept in memory, for a scene may cost only a few milliseconds.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -24,10 +23,11 @@ from vidanon import geometry
 from vidanon.errors import InputError
 from vidanon.train.covering import Covered, occlude
 from vidanon.train.damage import damage, distract, smear, texture
-from vidanon.train.labelled import Labelled, read_pictures, read_pseudo, split
+from vidanon.train.faces import MIRROR
+from vidanon.train.labelled import Labelled, names_of, read_pictures, read_pseudo, split
 from vidanon.train.portraits import FaceCrop, halved, read_faces
 from vidanon.train.scene import Scene
-from vidanon.types import FloatArray, ImageArray
+from vidanon.types import FIVE_POINTS, FloatArray, ImageArray
 
 LABELLED_WEIGHT = 3
 """how much oftener a labelled picture is drawn than a pseudo-labelled one"""
@@ -35,9 +35,8 @@ CALM_ZOOM = (0.8, 2.0)
 """Pixels of a calm scene for each px of the picture: what a detector that looks for small faces makes of it."""
 NOTICED = 6
 """A place whose grey levels changed by more than this was drawn upon."""
-MIRRORED = [1, 0, 2, 4, 3]
-"""Order of the five points after a mirror: the subject's right becomes the left."""
-UNMIRRORED = [0, 1, 2, 3, 4]
+MIRRORED, UNMIRRORED = MIRROR[: len(FIVE_POINTS)], list(range(len(FIVE_POINTS)))
+"""Order of the five points after a mirror, where the subject's right becomes the left, and without one."""
 
 
 def paste_masks() -> list[tuple[FloatArray, ...]]:
@@ -248,7 +247,7 @@ def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = 
     crops = read_faces(folder, limit=faces) if folder.exists() else []
     pictures: list[Labelled] = []
     if (data / "crowd-dev").exists():
-        names, _ = split(list(json.loads((data / "crowd-dev" / "boxes.json").read_text())))
+        names, _ = split(names_of(data / "crowd-dev"))
         # Labelled by people, and no two alike: worth more than neighbouring frames of a clip.
         pictures += LABELLED_WEIGHT * list(read_pictures(data / "crowd-dev", names).values())
     if pseudo is not None:

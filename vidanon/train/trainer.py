@@ -56,7 +56,7 @@ class Seen:
 
 
 class Trainer:
-    """The networks, optimizers and counters of one run; `train` below drives it."""
+    """The networks, optimizers and counters of one run; `generator.train` drives it."""
 
     def __init__(self, options: GeneratorTraining) -> None:
         self.options = options
