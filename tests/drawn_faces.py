@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -65,4 +66,18 @@ def write_faces(folder: Path, *, train: int = 12, val: int = 4, seed: int = 0) -
     split = np.array(["val"] * val + ["train"] * train)
     source = np.array(["t2i", "voteview"] * (count // 2) + ["t2i"] * (count % 2))
     np.savez(folder / "labels.npz", kp=kp, z=z, pose=pose, box=box, split=split, source=source)
+    return folder
+
+
+def write_detector_data(folder: Path) -> Path:
+    """What a detector is trained on: a dozen portraits, and six plain pictures with a labelled square each."""
+    write_faces(folder / "faces")
+    (folder / "crowd-dev").mkdir()
+    listed = {}
+    for i in range(6):
+        grey = np.full((200, 300, 3), 40 * i, np.uint8)
+        grey[60:100, 100:140] = (200, 120, 60)
+        Image.fromarray(grey).save(folder / "crowd-dev" / f"p{i}.jpg")
+        listed[f"p{i}"] = {"size": [300, 200], "boxes": [[100, 60, 140, 100]]}
+    (folder / "crowd-dev" / "boxes.json").write_text(json.dumps(listed))
     return folder

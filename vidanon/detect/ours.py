@@ -19,6 +19,7 @@ from torchvision.ops import nms  # type: ignore[import-untyped]
 from vidanon import geometry
 from vidanon.detect.base import best_first, no_numbers
 from vidanon.detect.engines import CpuEngine, Engine, TorchEngine, padded
+from vidanon.errors import WeightsError
 from vidanon.models.detector import FACE_CELLS, DetectorConfig, DetectorNet, Size, cells, size_terms
 from vidanon.models.memory import Portions
 from vidanon.models.weights import load_weights
@@ -39,8 +40,8 @@ WEIGHTS: Mapping[Size, str] = {"strong": "detector", "fast": "detector-fast"}
 class OurNetwork:
     """The network with its BatchNorm folded. Detections below `least` are dropped.
 
-    `threads` are the CPU's, 0 = as many as torch uses. Raises WeightsError (from `load_weights`) without weights. A
-    call that runs out of memory is made again with fewer pictures.
+    `threads` are the CPU's, 0 = as many as torch uses. Raises WeightsError for weights of something else. A call that
+    runs out of memory is made again with fewer pictures.
     """
 
     def __init__(
@@ -53,8 +54,12 @@ class OurNetwork:
         nms_iou: float,
         threads: int = 0,
     ) -> None:
-        network = DetectorNet(DetectorConfig.from_dict(config))
-        network.load_state_dict(state)
+        try:
+            network = DetectorNet(DetectorConfig.from_dict(config))
+            network.load_state_dict(state)
+        except (RuntimeError, TypeError, KeyError) as e:
+            hint = "name a detector's weight file, or reinstall vidanon"
+            raise WeightsError(f"the detector's weights do not fit it: {e}", hint=hint) from e
         self._device = torch.device(device)
         on_cpu = self._device.type == "cpu"
         self._engine: Engine = CpuEngine(network, threads=threads) if on_cpu else TorchEngine(network, self._device)
@@ -69,7 +74,7 @@ class OurNetwork:
     def shipped(
         cls, size: Size = "strong", *, device: str, least: float, nms_iou: float, threads: int = 0
     ) -> OurNetwork:
-        """With the weights that came with vidanon."""
+        """With the weights that came with vidanon. Raises WeightsError where they are missing or damaged."""
         state, config = load_weights(WEIGHTS[size])
         return cls(state, config, device=device, least=least, nms_iou=nms_iou, threads=threads)
 

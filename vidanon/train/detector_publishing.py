@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from vidanon.detect.matching import match
 from vidanon.detect.ours import WEIGHTS, OurNetwork
+from vidanon.detect.plain import seen_at
 from vidanon.errors import InputError, WeightsError
 from vidanon.models.detector import DetectorConfig, Size, size_terms
 from vidanon.models.weights import read_weights, save_weights
@@ -69,16 +69,15 @@ def fit_calibration(network: OurNetwork, pictures: Sequence[Labelled]) -> tuple[
     hits: list[FloatArray] = []
     for picture in pictures:
         for scale in SCALES:
-            h, w = (max(1, round(side * scale)) for side in picture.image.shape[:2])
-            if max(h, w) > LONGEST_PX:
+            if max(picture.image.shape) * scale > LONGEST_PX:
                 continue
-            kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-            image = np.asarray(cv2.resize(picture.image, (w, h), interpolation=kind), np.uint8)
-            (found,) = network.faces([image])
-            smaller, larger = size_terms((found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0))
+            found = seen_at(network, picture.image, scale)
+            smaller, larger = size_terms(
+                (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0) * np.float32(scale)
+            )
             logit = np.log(found.scores) - np.log1p(-np.minimum(found.scores, np.float32(1 - 1e-6)))
             terms.append(np.stack([logit, np.ones_like(logit), smaller, larger], 1))
-            hits.append(match([found], [picture.boxes * np.float32(scale)], iou=0.4).hits)
+            hits.append(match([found], [picture.boxes], iou=0.4).hits)
     x, y = np.concatenate(terms).astype(np.float64), np.concatenate(hits).astype(np.float64)
     if min(y.sum(), len(y) - y.sum()) < 20:
         raise InputError(f"{int(y.sum())} faces found in {len(pictures)} pictures calibrate nothing", hint="label more")
