@@ -531,6 +531,6 @@ def test_real_people_in_real_processes() -> None:
     assert [one.photo for one in seen] == photos
     assert (columns[NONE].recognized, columns[NONE].rank1, columns[NONE].found) == (1, 1, 1)
     assert columns["solid"].recognized_unaided == 0
-    assert columns["solid"].found < 0.5, "a detector may take a flat patch on a head for a face, now and then"
+    assert columns["solid"].found < columns["gan"].found, "a flat patch on a head is sometimes taken for a face"
     assert (columns["gan"].peeked, columns["solid"].peeked) == (0, 0)
     assert report.fallbacks == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from track_scene import TIME_BASE, Path, Person, Scene
+from track_scene import STRONG, TIME_BASE, Path, Person, Scene
 
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track import link as link_module
@@ -202,7 +202,7 @@ def test_joined_tracks_leave_no_hole_in_the_numbers() -> None:
 
 def test_a_mouth_taken_for_a_face_starts_no_track_and_takes_none() -> None:
     """A part of a surer face is covered with it, also where the whole was missed for a moment."""
-    whole, mouth = face(100, 100, side=100), face(125, 140, side=55, score=0.6)
+    whole, mouth = face(100, 100, side=100), face(125, 140, side=55, score=0.7)
     scan = frames(*[[mouth] if i in (10, 11, 12) else [whole, mouth] for i in range(40)])
     (track,) = linked(scan)
     assert [p.frame for p in track.points] == [i for i in range(40) if i not in (10, 11, 12)]
@@ -237,7 +237,7 @@ def wild_scans(draw: st.DrawFn) -> list[ScannedFrame]:
         face,
         st.integers(0, 300).map(float),
         st.integers(0, 60).map(float),
-        score=st.sampled_from([0.2, 0.49, 0.5, 0.9]),
+        score=st.sampled_from([0.2, 0.35, STRONG - 0.01, STRONG, 0.9]),
         side=st.sampled_from([1.0, 20.0, 50.0]),
         flow=st.sampled_from([0.0, 15.0, -40.0]),
     )
@@ -257,7 +257,7 @@ def test_every_strong_detection_ends_in_exactly_one_track(scan: list[ScannedFram
     held = Counter(id(p.face) for t in tracks for p in t.points)
     for frame in scan:
         for one in frame.faces:
-            assert held[id(one)] == 1 if one.score >= 0.5 else held[id(one)] <= 1
+            assert held[id(one)] == 1 if one.score >= STRONG else held[id(one)] <= 1
     for track in tracks:
         order = [p.frame for p in track.points]
         assert order == sorted(set(order))

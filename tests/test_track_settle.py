@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from test_track_link import crowd_hiding_for_15_frames, face, frames, walk, wander, wild_scans
-from track_scene import HEIGHT, TIME_BASE, WIDTH, Person, Scene, joined
+from track_scene import HEIGHT, STRONG, TIME_BASE, WIDTH, Person, Scene, joined
 
 from vidanon.geometry import area, centre_size, iou, within
 from vidanon.plan import Plan
@@ -47,7 +47,7 @@ def test_every_frame_of_a_track_has_a_finite_observation_and_every_strong_detect
     for frame in scan:
         here = [o.box for (f, _), o in found.items() if f == frame.index]
         for one in frame.faces:
-            if one.score >= 0.5:
+            if one.score >= STRONG:
                 assert any(covers(box, one.box) for box in here)
 
 
@@ -264,13 +264,13 @@ def test_missing_points_come_from_other_frames_through_the_box() -> None:
 
 def test_an_unknown_score_is_that_of_the_weaker_neighbour() -> None:
     """Doubt is never averaged away."""
-    scan = frames([face(100, 100, score=0.9)], [], [face(100, 100, score=0.6)], [])
+    scan = frames([face(100, 100, score=0.9)], [], [face(100, 100, score=0.7)], [])
     _, items = only(settled(scan))
     assert [(o.source, round(o.score, 3)) for o in items] == [
         ("detected", 0.9),
-        ("interpolated", 0.6),
-        ("detected", 0.6),
-        ("padded", 0.6),
+        ("interpolated", 0.7),
+        ("detected", 0.7),
+        ("padded", 0.7),
     ]
 
 

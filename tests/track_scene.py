@@ -22,6 +22,9 @@ from vidanon.types import N_FACE_POINTS, Observation, ScannedFace, ScannedFrame,
 WIDTH, HEIGHT = 1280, 720
 TIME_BASE = Fraction(1, 90000)
 
+STRONG = DetectSettings().threshold
+"""score from which on a detection starts a track"""
+
 Path = Callable[[float], tuple[float, float, float] | None]
 """seconds to (cx, cy, side) of a face, None where there is none"""
 
@@ -125,7 +128,7 @@ class Scene:
                 side = rng.uniform(20, 60)
                 x, y = rng.uniform(0, WIDTH - side), rng.uniform(0, HEIGHT - side)
                 box = np.array([x, y, x + side, y + side])
-                found.append((-1, self._face(box, 0.6, np.full((N_FACE_POINTS, 2), np.nan), np.zeros(2))))
+                found.append((-1, self._face(box, 0.7, np.full((N_FACE_POINTS, 2), np.nan), np.zeros(2))))
             out.append(sorted(found, key=lambda it: -it[1].score))
         return out
 
@@ -186,7 +189,7 @@ class Scene:
         spans: dict[int, list[int]] = {}
         for frame, found in enumerate(self.seen()):
             for k, face in found:
-                if k >= 0 and face.score >= 0.5:
+                if k >= 0 and face.score >= STRONG:
                     spans.setdefault(k, []).append(frame)
         covered = total = 0
         naked: list[tuple[int, int]] = []

@@ -40,9 +40,9 @@ class DetectSettings(Frozen, frozen=True):
     detector: str = "vidanon"
     """"vidanon" (our own), "vidanon-fast" (two thirds of its time, finds a little less), "mtcnn" (extra), or a path: a
     YuNet/SCRFD/CenterFace-style ONNX file, or .safetensors of `vidanon train detector`"""
-    threshold: Unit = 0.5
+    threshold: Unit = 0.65
     """score at which a detection may start a track"""
-    weak_threshold: Unit = 0.2
+    weak_threshold: Unit = 0.3
     """score at which a detection may continue a track; never above `threshold`"""
     min_face_px: Positive = 12.0
     """smallest face, in px of the source, that must be found: sets the input scales"""

@@ -41,6 +41,23 @@ class FaceCrop:
     known: tuple[ImageArray, ...] = ()
     """[S, S] of each level, 255 = its pixels are defined; empty = all are"""
 
+    def tone(self) -> FloatArray:
+        """[3] RGB, about the colour of the skin: the median of the middle of the face."""
+        small = self.levels[-1]
+        x0, y0, x1, y1 = self.box * (small.shape[0] / 256)
+        inset = (x1 - x0) / 4
+        middle = small[int(max(y0 + inset, 0)) : int(y1 - inset) + 1, int(max(x0 + inset, 0)) : int(x1 - inset) + 1]
+        return np.asarray(np.median(middle.reshape(-1, 3), axis=0), np.float32)
+
+    def head(self, level: int) -> FloatArray:
+        """[S, S] alpha 0..1 of a level: a soft oval around the head that leaves out the neck."""
+        side = self.levels[level].shape[0]
+        x0, y0, x1, y1 = self.box / 256
+        centre, reach = ((x0 + x1) / 2, (1.1 * y0 + 0.9 * y1) / 2), (0.64 * (x1 - x0), 0.62 * (y1 - y0))
+        x, y = ((np.arange(side) + 0.5) / side - c for c in centre)
+        away = np.hypot(x[None] / reach[0], y[:, None] / reach[1])
+        return np.asarray(np.clip((1.05 - away) * 7, 0, 1), np.float32)
+
 
 def halved(image: ImageArray, *, least: int) -> tuple[ImageArray, ...]:
     """The picture, half of it, a quarter of it ... while the shorter side is at least `least` px."""

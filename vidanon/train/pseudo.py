@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vidanon import geometry
 from vidanon.detect.base import join, suppress
@@ -23,7 +25,21 @@ from vidanon.media.probe import MEDIA_SUFFIXES, probe
 from vidanon.media.reader import Reader
 from vidanon.media.sample import evenly, sample_frames
 from vidanon.train.labelled import Labelled, unknown_points
-from vidanon.types import Detections, ImageArray
+from vidanon.types import Detections, FloatArray, ImageArray
+
+
+class Vicinity(NamedTuple):
+    """A place about a face, in sizes of the face: of the middle of a box to that of the face, and how large the box."""
+
+    aside: float
+    above: float
+    below: float
+    smallest: float
+    largest: float
+
+
+CHEST = Vicinity(aside=0.6, above=0.7, below=1.7, smallest=0, largest=1.25)
+BESIDE = Vicinity(aside=2, above=-2, below=2, smallest=0.35, largest=1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,10 @@ class PseudoOptions:
     """overlap at which two teachers mean the same face; their box conventions differ a little"""
     alone: float = 0.85
     """a teacher with keypoints this sure needs no second"""
+    chest_px: float = 40.0
+    """right below a sure face with a longer side of this or more, what is doubted is a chest: background"""
+    closeup_px: float = 120.0
+    """beside and in a sure face with a longer side of this or more, what is doubted is background or a part of it"""
 
 
 def look(network: OnnxNetwork, image: ImageArray, options: PseudoOptions) -> Detections:
@@ -52,7 +72,7 @@ def look(network: OnnxNetwork, image: ImageArray, options: PseudoOptions) -> Det
         if max(h, w) > options.longest_px or min(h, w) < 32:
             continue
         parts.append(seen_at(network, image, scale))
-    return suppress(join(parts), iou=0.4)
+    return suppress(join(parts), iou=0.3)
 
 
 def agree(votes: Sequence[Detections], options: PseudoOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,7 +96,26 @@ def agree(votes: Sequence[Detections], options: PseudoOptions) -> tuple[np.ndarr
                 ignore.append(True)
     n = len(boxes)
     marks = np.array(points, np.float32).reshape(-1, 5, 2) if n else unknown_points(0)
-    return np.array(boxes, np.float32).reshape(-1, 4), marks, np.array(ignore, bool)
+    found, doubted = np.array(boxes, np.float32).reshape(-1, 4), np.array(ignore, bool)
+    size = (found[:, 2:] - found[:, :2]).max(1, initial=0)
+    faces = found[~doubted & (size >= options.chest_px)]
+    closeups = found[~doubted & (size >= options.closeup_px)]
+    kept = ~(doubted & (near(found, faces, CHEST) | near(found, closeups, BESIDE)))
+    return found[kept], marks[kept], doubted[kept]
+
+
+def near(boxes: FloatArray, faces: FloatArray, where: Vicinity) -> NDArray[np.bool_]:
+    """[N] which of the boxes [N, 4] are in that place about one of the faces [K, 4], xyxy px.
+
+    Teachers take a neckline for a jaw, or half of a close-up for a face, in frame after frame; a net that is told to
+    look away from there never learns.
+    """
+    centre, size = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    middle, span = (faces[None, :, :2] + faces[None, :, 2:]) / 2, (faces[:, 2:] - faces[:, :2]).max(1, initial=0)
+    off = (centre - middle) / np.maximum(span, 1e-6)[None, :, None]
+    there = (np.abs(off[..., 0]) < where.aside) & (off[..., 1] > where.above) & (off[..., 1] < where.below)
+    alike = (size[:, None] > where.smallest * span) & (size[:, None] < where.largest * span)
+    return np.asarray((there & alike).any(1))
 
 
 def build(

@@ -27,6 +27,7 @@ from vidanon.train.faces import MIRROR
 from vidanon.train.labelled import Labelled, names_of, read_pictures, read_pseudo, split
 from vidanon.train.portraits import FaceCrop, halved, read_faces
 from vidanon.train.scene import Scene
+from vidanon.train.torsos import dress
 from vidanon.types import FIVE_POINTS, FloatArray, ImageArray
 
 LABELLED_WEIGHT = 3
@@ -35,6 +36,8 @@ CALM_ZOOM = (0.8, 2.0)
 """Pixels of a calm scene for each px of the picture: what a detector that looks for small faces makes of it."""
 NOTICED = 6
 """A place whose grey levels changed by more than this was drawn upon."""
+DRESSED, DRESSED_PX = 0.35, 14
+"""How many of the pasted faces get a torso, and from what size on."""
 MIRRORED, UNMIRRORED = MIRROR[: len(FIVE_POINTS)], list(range(len(FIVE_POINTS)))
 """Order of the five points after a mirror, where the subject's right becomes the left, and without one."""
 
@@ -204,11 +207,16 @@ class Composer:
         local = matrix @ np.diag([2.0**level, 2.0**level, 1.0]) @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         local[:, 2] -= (x0 + 0.5, y0 + 0.5)
         shape = (x1 - x0, y1 - y0)
+        dressed = size > DRESSED_PX and rng.random() < DRESSED
+        if dressed:
+            chin = geometry.similarity(size, angle + float(rng.normal(0, 0.08)), (0.0, -0.5), centre)
+            scene.cover(dress(scene.image, chin, face.tone(), rng), 0, 0)
         patch = cv2.warpAffine(
             face.levels[level], local, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         kind = int(rng.choice(3, p=[0.3, 0.15, 0.55]))
-        alpha = cv2.warpAffine(self.masks[kind][level], local, shape, flags=cv2.INTER_LINEAR)
+        mask = face.head(level) if dressed else self.masks[kind][level]
+        alpha = cv2.warpAffine(mask, local, shape, flags=cv2.INTER_LINEAR)
         if face.known:
             alpha = alpha * (cv2.warpAffine(face.known[level], local, shape, flags=cv2.INTER_LINEAR) / np.float32(255))
         marks = geometry.apply(matrix, face.points).astype(np.float32)
