@@ -9,12 +9,14 @@ follows, and takes a neckline for a jaw and the knot of a tie for a face.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
 from vidanon import geometry
+from vidanon.geometry import Array
 from vidanon.train.covering import outlined, paint, stroke
 from vidanon.train.damage import colour
 from vidanon.types import FloatArray, ImageArray
@@ -28,10 +30,9 @@ Tone = FloatArray
 class Torso:
     """Draws in the frame of a face: origin at the chin, y down the body, unit the longer side of the face's box."""
 
-    def __init__(self, image: ImageArray, matrix: FloatArray, rng: Generator) -> None:
+    def __init__(self, image: ImageArray, matrix: Array, rng: Generator) -> None:
         self.image, self.matrix, self.rng = image, matrix, rng
         self.unit = float(np.hypot(*matrix[:, 0]))
-        self.alpha = np.zeros(image.shape[:2], np.float32)
 
     def at(self, points: Sequence[tuple[float, float]] | FloatArray) -> FloatArray:
         """[N, 2] px of points in the frame of the face."""
@@ -50,8 +51,6 @@ class Torso:
             folds = self.rng.normal(0, rough, (cells[1], cells[0])).astype(np.float32)
             fill = fill + cv2.resize(folds, (w, h), interpolation=cv2.INTER_CUBIC)[..., None]
         paint(self.image, alpha, fill, x0, y0)
-        under = self.alpha[y0 : y0 + h, x0 : x0 + w]
-        np.maximum(under, alpha, out=under)
 
     def both(self, points: Sequence[tuple[float, float]], tone: Tone, *, rough: float = 0.0) -> None:
         """Fills a polygon and its mirror image."""
@@ -61,17 +60,17 @@ class Torso:
     def line(self, points: Sequence[tuple[float, float]], tone: Tone, width: float) -> None:
         """Draws a line through points, `width` face sizes wide."""
         ends = self.at(points)
-        for a, b in zip(ends[:-1], ends[1:], strict=True):
+        for a, b in pairwise(ends):
             stroke(self.image, a, b, tuple(int(v) for v in tone), max(width * self.unit, 0.6))
 
 
-def dress(image: ImageArray, matrix: FloatArray, tone: Tone, rng: Generator) -> FloatArray:
+def dress(image: ImageArray, matrix: Array, tone: Tone, rng: Generator) -> FloatArray:
     """Draws neck, shoulders and clothes below a face in place, before the face itself is drawn.
 
     `matrix` [2, 3] takes the frame of the face (see `Torso`) to px; `tone` [3] is its skin. Returns where was drawn,
     [h, w] 0..1.
     """
-    torso = Torso(image, matrix, rng)
+    torso, before = Torso(image, matrix, rng), image.copy()
     cloth, neck = garment(rng), float(rng.uniform(0.24, 0.4))
     collar, drop, broad = rng.uniform(0.25, 0.5), rng.uniform(0.15, 0.55), rng.uniform(0.9, 1.6)
     side = [(0.0, collar), (neck, collar - 0.1), (broad, collar + drop), (broad * 1.1, LONGEST), (0.0, LONGEST)]
@@ -85,10 +84,11 @@ def dress(image: ImageArray, matrix: FloatArray, tone: Tone, rng: Generator) -> 
     elif kind < 0.75:
         shirt(torso, neck, collar)
     elif kind < 0.85:
-        torso.area([(-neck, -0.1), (neck, -0.1), (neck * 1.2, collar + 0.1), (-neck * 1.2, collar + 0.1)], cloth, rough=9)
+        high = [(-neck, -0.1), (neck, -0.1), (neck * 1.2, collar + 0.1), (-neck * 1.2, collar + 0.1)]
+        torso.area(high, cloth, rough=9)
     if rng.random() < 0.25:
         pendant(torso, neck, collar)
-    return torso.alpha
+    return np.asarray((image != before).any(2), np.float32)
 
 
 def garment(rng: Generator) -> Tone:
@@ -145,36 +145,40 @@ def open_neck(torso: Torso, neck: float, collar: float, tone: Tone) -> None:
 
 
 def shirt(torso: Torso, neck: float, collar: float) -> None:
-    """Collar, and most often a tie, a bow, buttons, or lapels."""
+    """Collar, and most often a tie, a bow or buttons, and lapels."""
     rng, white = torso.rng, garment(torso.rng)
     if rng.random() < 0.6:
         white = np.asarray(rng.uniform(170, 250) * np.array([0.97, 0.99, 1.0]), np.float32)
-    deep = collar + float(rng.uniform(0.5, 1.6))
+    deep, meet = collar + float(rng.uniform(0.5, 1.6)), collar + float(rng.uniform(0.0, 0.2))
     torso.area([(-neck, collar - 0.12), (neck, collar - 0.12), (0, deep)], white, rough=5)
-    meet = collar + float(rng.uniform(0.0, 0.2))
-    tone = garment(rng)
-    kind = rng.random()
+    kind, tone = rng.random(), garment(rng)
     if kind < 0.55:
-        knot, long = float(rng.uniform(0.06, 0.13)), float(rng.uniform(0.6, 2.0))
-        low = meet + 2 * knot
-        torso.area([(-knot * 0.6, low), (knot * 0.6, low), (knot * 1.6, low + long), (-knot * 1.6, low + long)], tone, rough=9)
-        for y in np.arange(low, low + long, 0.14) if rng.random() < 0.4 else ():
-            torso.line([(-knot, y + 0.1), (knot, y)], garment(rng), 0.03)
-        torso.area([(-knot * 1.3, meet), (knot * 1.3, meet), (knot * 0.8, low), (-knot * 0.8, low)], tone * 0.85, rough=9)
+        tie(torso, meet, tone)
     elif kind < 0.65:
         torso.both([(0, meet + 0.03), (0.25, meet - 0.07), (0.25, meet + 0.15), (0, meet + 0.08)], tone)
     elif kind < 0.85:
         for y in np.arange(meet + 0.15, meet + 1.2, 0.22):
             torso.line([(0.0, y), (0.01, y)], tone, 0.05)
     spread = float(rng.uniform(0.05, 0.3))
-    flap = [(neck * 1.05, collar - 0.2), (0.03, meet), (spread, meet + 0.2), (neck * 1.25, collar)]
-    torso.both(flap, white * float(rng.uniform(0.85, 1.0)), rough=3)
-    torso.line([(neck * 1.05, collar - 0.2), (0.03, meet), (spread, meet + 0.2)], white * 0.7, 0.015)
-    torso.line([(-neck * 1.05, collar - 0.2), (-0.03, meet), (-spread, meet + 0.2)], white * 0.7, 0.015)
+    edge = [(neck * 1.05, collar - 0.2), (0.03, meet), (spread, meet + 0.2)]
+    torso.both([*edge, (neck * 1.25, collar)], white * float(rng.uniform(0.85, 1.0)), rough=3)
+    for side in (1, -1):
+        torso.line([(side * x, y) for x, y in edge], white * 0.7, 0.015)
     if rng.random() < 0.5:
-        torso.both(
-            [(neck, collar - 0.05), (0.04, deep), (0.3, collar + 0.7), (neck * 1.7, collar + 0.1)], garment(rng) * 0.9, rough=5
-        )
+        lapel = [(neck, collar - 0.05), (0.04, deep), (0.3, collar + 0.7), (neck * 1.7, collar + 0.1)]
+        torso.both(lapel, garment(rng) * 0.9, rough=5)
+
+
+def tie(torso: Torso, top: float, tone: Tone) -> None:
+    """A knot and a blade, plain or striped."""
+    rng = torso.rng
+    knot, long = float(rng.uniform(0.06, 0.13)), float(rng.uniform(0.6, 2.0))
+    low = top + 2 * knot
+    blade = [(-knot * 0.6, low), (knot * 0.6, low), (knot * 1.6, low + long), (-knot * 1.6, low + long)]
+    torso.area(blade, tone, rough=9)
+    for y in np.arange(low, low + long, 0.14) if rng.random() < 0.4 else ():
+        torso.line([(-knot, y + 0.1), (knot, y)], garment(rng), 0.03)
+    torso.area([(-knot * 1.3, top), (knot * 1.3, top), (knot * 0.8, low), (-knot * 0.8, low)], tone * 0.85, rough=9)
 
 
 def pendant(torso: Torso, neck: float, collar: float) -> None:
