@@ -75,6 +75,8 @@ def test_a_folder_is_measured_as_a_whole(tmp_path: Path) -> None:
     assert report.recall == pytest.approx(0.5)
     assert report.recall_by_size[0] == (0.0, 12.0, 1.0, 1)
     assert report.recall_by_size[2] == (24.0, 48.0, 0.0, 1)
+    costs = {score: (recall, wrong) for score, recall, wrong in report.by_score}
+    assert (costs[0.5], costs[0.65], costs[0.8]) == ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5))
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{", '{"a": {"boxes": [[1, 2]]}}', '{"missing": {"boxes": []}}'])

@@ -111,6 +111,10 @@ def detector(
         for r in reports
     ]
     console.put_table(["detector", "AP", "recall", "at score", *sizes, "ms a picture"], rows)
+    console.put("\nwith a score as the threshold: recall, false alarms a picture")
+    scores = [f"{score:g}" for score, *_ in first.by_score]
+    costs = [[r.detector, *(f"{recall:.3f}, {wrong:.2f}" for _, recall, wrong in r.by_score)] for r in reports]
+    console.put_table(["detector", *scores], costs)
 
 
 def grids(

@@ -27,6 +27,8 @@ HELD_OUT_EVERY = 5
 """`train.labelled` leaves out the same pictures"""
 SIZES_PX = (0.0, 12.0, 24.0, 48.0, float("inf"))
 """Edges of the size classes: the longer side of the labelled box."""
+SCORES = (0.1, 0.15, 0.25, 0.35, 0.5, 0.65, 0.8)
+"""At which it is told what a threshold there finds and costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class DetectorReport:
     """asked-for rate of false positives a picture"""
     recall_by_size: tuple[tuple[float, float, float, int], ...]
     """(from px, to px, recall at that threshold, faces) of each size class"""
+    by_score: tuple[tuple[float, float, float], ...]
+    """(score, recall, false positives a picture) with that score as the threshold"""
     ms: float
     """mean wall time a picture"""
 
@@ -107,6 +111,12 @@ def _report(
     for low, high in itertools.pairwise(SIZES_PX):
         among = (matches.sizes >= low) & (matches.sizes < high)
         by_size.append((low, high, float(got[among].mean()) if among.any() else float("nan"), int(among.sum())))
+    wrong = matches.scores[matches.hits == 0]
+    by_score = [
+        (score, float((matches.found_at >= score).mean()), float((wrong >= score).sum() / max(len(labels), 1)))
+        for score in SCORES
+        if len(matches.sizes)
+    ]
     return DetectorReport(
         detector=name,
         pictures=len(labels),
@@ -116,6 +126,7 @@ def _report(
         threshold=threshold,
         false_positives=allowed,
         recall_by_size=tuple(by_size),
+        by_score=tuple(by_score),
         ms=ms,
     )
 
