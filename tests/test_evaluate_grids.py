@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from vidanon.errors import InputError
-from vidanon.evaluate.grids import FACE_SHARE, Cell, canvas_of, evaluate_grids, is_hit, plan_cells, read_portraits
+from vidanon.evaluate.grids import (
+    FACE_SHARE,
+    Cell,
+    canvas_of,
+    evaluate_grids,
+    has_face_below,
+    is_hit,
+    plan_cells,
+    read_portraits,
+)
 from vidanon.types import Detections, ImageArray
 
 
@@ -95,6 +104,33 @@ def test_a_hit_is_near_alike_and_sure() -> None:
     assert not hit(one(50, 9, 0.6))
     assert not hit(one(50, 20, 0.4))
     assert not hit(Detections.empty())
+
+
+class Credulous(BoxDetector):
+    """Takes what is a face's height below every second face for one as well."""
+
+    def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
+        """As `Detector.detect`."""
+        return [self._with_chest(image, self._one(image)) for image in images]
+
+    def _with_chest(self, image: ImageArray, found: Detections) -> Detections:
+        if image.shape[0] % 20 or not len(found.boxes):
+            return found
+        size = found.boxes[0, 3] - found.boxes[0, 1]
+        twice = np.tile(found.boxes, (2, 1)) + np.array([[0, 0, 0, 0], [0, size, 0, size]], np.float32)
+        return Detections(twice, np.array([1, 0.6], np.float32), np.full((2, 5, 2), np.nan, np.float32))
+
+
+def test_faces_on_chests_are_counted(tmp_path: Path) -> None:
+    """In half of these portraits, from the score they have; one beside the body, or on it further down, is another's."""
+    for i in range(4):
+        Image.fromarray(portrait(240 + 10 * i)).save(tmp_path / f"{i}.png")
+    assert evaluate_grids(tmp_path, Credulous(20), threshold=0.5, count=1).chests == 0.5
+    assert evaluate_grids(tmp_path, Credulous(20), threshold=0.7, count=1).chests == 0
+    boxes = np.array([[90, 45, 110, 65], [40, 80, 60, 100], [40, 30, 60, 50]], np.float32)
+    for box in boxes:
+        one = Detections(box[None], np.ones(1, np.float32), np.full((1, 5, 2), np.nan, np.float32))
+        assert not has_face_below(one, centre=(50, 40), face_px=20, threshold=0.5)
 
 
 def test_the_grid_shows_where_a_detector_is_blind(tmp_path: Path) -> None:

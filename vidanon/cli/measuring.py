@@ -145,6 +145,7 @@ def grids(
         return
     console.put(f"{report.detector}, score from {threshold:g}, smallest face {settings.detect.min_face_px:g} px")
     console.put(f"portraits as they are: {report.main_faces:.2%} of the faces in the middle found")
+    console.put(f"a neck or chest taken for a face in {report.chests:.2%} of them")
     _put_grids(report)
 
 

@@ -2,7 +2,7 @@
 
 In: a folder of portraits, each with one face in its middle (the layout of LFW), and a `Detector`. Each portrait is
 scaled, turned and damaged as a cell of the grid says, and set on a canvas whose edges continue it. Out: recall of every
-cell. A hit is a detection whose centre is within 0.35 face sides of the middle and whose side is between half and
+cell, and how often what is below the chin is taken for a face. A hit is a detection whose centre is within 0.35 face sides of the middle and whose side is between half and
 twice the face's.
 """
 
@@ -27,6 +27,8 @@ FACE_SHARE = 0.44
 CANVAS_PX = 384
 """side of the canvas, unless the face is so large that it needs more"""
 NEAR, SMALLEST, LARGEST = 0.35, 0.5, 2.0
+ASIDE, BELOW = 0.6, (0.7, 1.7)
+"""Where a neck and a chest are, in face sides from the middle of the face."""
 SIZES_PX = (8.0, 12.0, 16.0, 24.0, 48.0, 100.0, 200.0, 400.0, 600.0)
 TILTS_DEG = (0.0, 30.0, 60.0, 90.0)
 BLURS = (0.0, 0.05, 0.1, 0.2, 0.4)
@@ -61,6 +63,8 @@ class GridReport:
     """portraits in every cell"""
     main_faces: float
     """recall on the portraits as they are"""
+    chests: float
+    """share of them in which a neck or chest is taken for a face"""
     cells: tuple[tuple[Cell, float], ...]
     """every cell with its recall"""
 
@@ -138,15 +142,24 @@ def measure_cell(portraits: Sequence[ImageArray], detector: Detector, cell: Cell
     return hits / len(portraits)
 
 
-def main_faces(portraits: Sequence[ImageArray], detector: Detector, *, threshold: float) -> float:
-    """Share of portraits, as they are, whose face in the middle is found."""
-    hits = 0
+def has_face_below(found: Detections, *, centre: tuple[float, float], face_px: float, threshold: float) -> bool:
+    """True where a detection of at least `threshold` is on the chest below the face of `face_px` around `centre`."""
+    x, y, _, _ = geometry.centre_size(found.boxes).T
+    aside, down = np.abs(x - centre[0]) / face_px, (y - centre[1]) / face_px
+    there = (aside < ASIDE) & (down > BELOW[0]) & (down < BELOW[1])
+    return bool((there & (found.scores >= threshold)).any())
+
+
+def as_they_are(portraits: Sequence[ImageArray], detector: Detector, *, threshold: float) -> tuple[float, float]:
+    """Shares of portraits whose face in the middle is found, and with a face found on the chest."""
+    hits = chests = 0
     for portrait in portraits:
         height, width = portrait.shape[:2]
         (found,) = detector.detect([portrait])
-        size = FACE_SHARE * min(height, width)
-        hits += is_hit(found, centre=(width / 2, height / 2), face_px=size, threshold=threshold)
-    return hits / len(portraits)
+        size, middle = FACE_SHARE * min(height, width), (width / 2, height / 2)
+        hits += is_hit(found, centre=middle, face_px=size, threshold=threshold)
+        chests += has_face_below(found, centre=middle, face_px=size, threshold=threshold)
+    return hits / len(portraits), chests / len(portraits)
 
 
 def evaluate_grids(folder: Path, detector: Detector, *, threshold: float, count: int = 100) -> GridReport:
@@ -154,4 +167,4 @@ def evaluate_grids(folder: Path, detector: Detector, *, threshold: float, count:
     everyone = read_portraits(folder, None)
     few = read_portraits(folder, count)
     cells = tuple((cell, measure_cell(few, detector, cell, threshold=threshold)) for cell in plan_cells())
-    return GridReport(detector.name, len(few), main_faces(everyone, detector, threshold=threshold), cells)
+    return GridReport(detector.name, len(few), *as_they_are(everyone, detector, threshold=threshold), cells)
