@@ -122,7 +122,7 @@ class Credulous(BoxDetector):
 
 
 def test_faces_on_chests_are_counted(tmp_path: Path) -> None:
-    """In half of these portraits, from the score they have; one beside the body, or on it further down, is another's."""
+    """In half of these portraits, from the score they have; what is beside the body or further down is another's."""
     for i in range(4):
         Image.fromarray(portrait(240 + 10 * i)).save(tmp_path / f"{i}.png")
     assert evaluate_grids(tmp_path, Credulous(20), threshold=0.5, count=1).chests == 0.5

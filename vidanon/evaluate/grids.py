@@ -2,8 +2,8 @@
 
 In: a folder of portraits, each with one face in its middle (the layout of LFW), and a `Detector`. Each portrait is
 scaled, turned and damaged as a cell of the grid says, and set on a canvas whose edges continue it. Out: recall of every
-cell, and how often what is below the chin is taken for a face. A hit is a detection whose centre is within 0.35 face sides of the middle and whose side is between half and
-twice the face's.
+cell, and how often what is below the chin is taken for a face. A hit is a detection whose centre is within 0.35 face
+sides of the middle and whose side is between half and twice the face's.
 """
 
 from __future__ import annotations
