@@ -12,13 +12,14 @@ import torch
 from drawn_faces import write_detector_data
 from PIL import Image
 
+from vidanon.detect.labelled import split
 from vidanon.errors import InputError, UsageError
 from vidanon.locations import weights_dir
 from vidanon.models.detector import DetectorConfig, DetectorNet, cells, grown
 from vidanon.train import pseudo
 from vidanon.train.detector import DetectorTraining, begin, learning_rate, train
 from vidanon.train.detector_loss import Targets, assign, collate, detector_loss
-from vidanon.train.labelled import Labelled, read_pseudo, split, unknown_points
+from vidanon.train.labelled import Labelled, read_pseudo, unknown_points
 from vidanon.train.pseudo import PseudoOptions, agree
 from vidanon.train.runs import load_checkpoint
 from vidanon.train.scenes import Composer, composer, covered

@@ -91,11 +91,12 @@ def detector(
     $ vidanon evaluate detector data/crowd-dev --held-out
     $ vidanon evaluate detector data/crowd-dev --against yunet.onnx@1 --against yunet.onnx@2 --json
     """
-    from vidanon.evaluate.detector import evaluate, held_out_names
+    from vidanon.detect.labelled import names_of, split
+    from vidanon.evaluate.detector import evaluate
 
     settings = settings_for(detector, device, min_face, None, EVERYTHING)
     detectors = [built(settings), *(_rival(text, settings) for text in against or ())]
-    names = held_out_names(folder) if held_out else None
+    names = split(names_of(folder))[1] if held_out else None
     reports = evaluate(folder, detectors, names=names, iou=iou, false_positives=false_positives)
     if as_json:
         console.put_json([dataclasses.asdict(report) for report in reports])

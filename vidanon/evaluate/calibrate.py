@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from vidanon.detect.base import Detector
+from vidanon.detect.labelled import read_labelled
 from vidanon.detect.matching import Matches, match
 from vidanon.errors import InputError, UsageError
-from vidanon.evaluate.detector import read_labelled
 
 WEAK_SHARE = 0.4
 """the threshold that continues a track, in parts of the one that starts it"""

@@ -1,6 +1,6 @@
 """How good a detector is on labelled pictures.
 
-In: a folder of pictures with `boxes.json` ({name: {"boxes": [[x0, y0, x1, y1], ...]}}, xyxy px) and `Detector`s.
+In: a folder of labelled pictures (detect/labelled.py) and `Detector`s.
 Out: a `DetectorReport` of each: average precision, recall at a given rate of false positives, recall by size, time.
 Every detection the detector returns counts, so give it a low weak threshold.
 """
@@ -8,23 +8,18 @@ Every detection the detector returns counts, so give it a low weak threshold.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vidanon.detect.base import Detector
+from vidanon.detect.labelled import read_labelled
 from vidanon.detect.matching import Matches, match
-from vidanon.errors import InputError
 from vidanon.types import Detections, FloatArray, ImageArray
 
-HELD_OUT_EVERY = 5
-"""`train.labelled` leaves out the same pictures"""
 SIZES_PX = (0.0, 12.0, 24.0, 48.0, float("inf"))
 """Edges of the size classes: the longer side of the labelled box."""
 SCORES = (0.1, 0.15, 0.25, 0.35, 0.5, 0.65, 0.8)
@@ -129,43 +124,6 @@ def _report(
         by_score=tuple(by_score),
         ms=ms,
     )
-
-
-def held_out_names(folder: Path) -> list[str]:
-    """The pictures of a labelled folder that our training never sees: every fifth by name. Raises InputError."""
-    return sorted(_listed(folder))[::HELD_OUT_EVERY]
-
-
-def _listed(folder: Path) -> dict[str, Any]:
-    listing = folder / "boxes.json"
-    try:
-        listed: dict[str, Any] = json.loads(listing.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} has no boxes.json", hint="it maps picture names to {'boxes': [[x0, y0, x1, y1]]}"
-        ) from None
-    except ValueError as e:
-        raise InputError(f"{listing} is not JSON: {e}", hint="{name: {'boxes': [...]}}") from e
-    return listed
-
-
-def read_labelled(folder: Path, *, names: Sequence[str] | None = None) -> tuple[list[ImageArray], list[FloatArray]]:
-    """(pictures, boxes) of a folder, all or the named ones. Raises InputError for what is missing or damaged."""
-    listing, listed = folder / "boxes.json", _listed(folder)
-    try:
-        wanted = sorted(listed) if names is None else names
-        labels = [np.array(listed[name]["boxes"], np.float32).reshape(-1, 4) for name in wanted]
-    except (ValueError, KeyError, TypeError) as e:
-        raise InputError(f"{listing} is not a list of boxes: {e!r}", hint="{name: {'boxes': [...]}}") from e
-    images = []
-    for name in wanted:
-        path = folder / name if (folder / name).is_file() else folder / f"{name}.jpg"
-        try:
-            with Image.open(path) as picture:
-                images.append(np.asarray(picture.convert("RGB")))
-        except OSError as e:
-            raise InputError(f"picture {path} of {listing} cannot be read: {e}") from e
-    return images, labels
 
 
 def evaluate(

@@ -22,13 +22,14 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from vidanon.detect.labelled import names_of, split
 from vidanon.detect.matching import match
 from vidanon.detect.ours import WEIGHTS, OurNetwork
 from vidanon.detect.plain import seen_at
 from vidanon.errors import InputError, WeightsError
 from vidanon.models.detector import DetectorConfig, Size, size_terms
 from vidanon.models.weights import read_weights, save_weights
-from vidanon.train.labelled import Labelled, names_of, read_pictures, split
+from vidanon.train.labelled import Labelled, read_pictures
 from vidanon.train.runs import load_checkpoint, unpack
 from vidanon.types import FloatArray
 
@@ -99,7 +100,7 @@ def publish_detector(options: DetectorPublishing) -> Path:
     state, shape, spent = _read(options.checkpoint)
     config = dataclasses.replace(DetectorConfig.from_dict(shape), calibration=(1.0, 0.0, 0.0, 0.0))
     names = names_of(options.labels)
-    held_out = list(read_pictures(options.labels, names if options.all_labels else split(names)[1]).values())
+    held_out = read_pictures(options.labels, names if options.all_labels else split(names)[1])
     plain = OurNetwork(state, config.to_dict(), device="cpu", least=LEAST, nms_iou=0.4, threads=torch.get_num_threads())
     config = dataclasses.replace(config, calibration=fit_calibration(plain, held_out))
     calibrated = {"scores_calibrated_on": f"{len(held_out)} pictures the training left out"}

@@ -20,11 +20,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from vidanon import geometry
+from vidanon.detect.labelled import names_of, split
 from vidanon.errors import InputError
 from vidanon.train.covering import Covered, occlude
 from vidanon.train.damage import damage, distract, smear, texture
 from vidanon.train.faces import MIRROR
-from vidanon.train.labelled import Labelled, names_of, read_pictures, read_pseudo, split
+from vidanon.train.labelled import Labelled, read_pictures, read_pseudo
 from vidanon.train.portraits import FaceCrop, halved, read_faces
 from vidanon.train.scene import Scene
 from vidanon.train.torsos import dress
@@ -257,7 +258,7 @@ def composer(data: Path, *, pseudo: Path | None, seed: int, faces: int | None = 
     if (data / "crowd-dev").exists():
         names, _ = split(names_of(data / "crowd-dev"))
         # Labelled by people, and no two alike: worth more than neighbouring frames of a clip.
-        pictures += LABELLED_WEIGHT * list(read_pictures(data / "crowd-dev", names).values())
+        pictures += LABELLED_WEIGHT * read_pictures(data / "crowd-dev", names)
     if pseudo is not None:
         pictures += read_pseudo(pseudo)
     # Pictures without a face are few, and they alone teach what real places hold that is not a face.
