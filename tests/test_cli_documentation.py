@@ -68,6 +68,7 @@ def test_the_verbs_are_all_there() -> None:
         "render",
         "run",
         "scan",
+        "train builds",
         "train detector",
         "train generator",
         "train labels",

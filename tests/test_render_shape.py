@@ -48,8 +48,9 @@ def test_a_usual_face_has_usual_traits() -> None:
 def test_what_is_peculiar_to_somebody_is_gone() -> None:
     """With all of it exchanged, people who are built differently become the same nobody; with nothing, they stay."""
     rng = np.random.default_rng(5)
-    nobody = rng.standard_normal(SHAPE_TRAITS).astype(np.float32)
-    people = [own_shape(face(), rng.standard_normal(SHAPE_TRAITS).astype(np.float32), None, amount=1) for _ in range(4)]
+    nobody = rng.standard_normal(SHAPE_TRAITS).astype(np.float32) / 2  # within the reach of FURTHEST
+    traits = rng.standard_normal((4, SHAPE_TRAITS)).astype(np.float32) / 2
+    people = [own_shape(face(), each, None, amount=1) for each in traits]
     own = [builds([("a", seen(points))])["a"] for points in people]
     apart = [np.linalg.norm(traits_of(points)[0] - traits_of(people[0])[0]) for points in people[1:]]
     made = [traits_of(own_shape(p, nobody, o, amount=1))[0] for p, o in zip(people, own, strict=True)]

@@ -1,4 +1,4 @@
-"""The verbs that make networks: train detector, publish, labels, landmarks, generator.
+"""The verbs that make networks: train detector, publish, labels, landmarks, builds, generator.
 
 Each training room says in a frozen dataclass what it can be told. Its fields become options here, their docstrings
 the help, so that the two can never differ. That takes importing torch, which therefore waits until one of these
@@ -81,6 +81,16 @@ TRAIN = {
     [bold]Examples[/bold]
 
     $ vidanon train landmarks --data data/faces --run runs/landmarks --minutes 30
+    """,
+    ),
+    "builds": Job(
+        "vidanon.train.builds",
+        "measure",
+        """Measure how faces are built and how that varies: what a new face's build is drawn from (render/shape.py).
+
+    [bold]Examples[/bold]
+
+    $ vidanon train builds --data data/faces --target builds.json
     """,
     ),
     "generator": Job(

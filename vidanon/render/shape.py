@@ -35,18 +35,18 @@ _SIDES = (_named("jaw_0", "jaw_2"), _named("jaw_8", "jaw_6"))
 SHAPE_TRAITS = 8
 """half the distance of the eyes, their height, the brows', nose's and mouth's below it, half the widths of mouth and
 jaw, the chin's height below the eyes: in crops"""
-USUAL = np.array([0.1133, 0.3932, -0.0669, 0.1238, 0.2307, 0.1002, 0.22, 0.4015], np.float32)
-"""the traits' means over training faces that look ahead ..."""
+USUAL = np.array([0.1134, 0.3933, -0.0671, 0.1232, 0.2312, 0.0999, 0.2205, 0.4013], np.float32)
+"""the traits' means over training faces that look ahead (`vidanon train builds`) ..."""
 VARIETY = np.array(
     [
-        [58.5, 0, 0, 0, 0, 0, 0, 0],
-        [23.2, 75.6, 0, 0, 0, 0, 0, 0],
-        [-21.3, -34.0, 51.4, 0, 0, 0, 0, 0],
-        [-19.7, -18.9, -23.0, 85.8, 0, 0, 0, 0],
-        [-4.9, -45.0, -44.2, 50.2, 70.3, 0, 0, 0],
-        [35.7, -4.8, 18.6, -5.9, -20.7, 64.8, 0, 0],
-        [67.4, 4.1, 20.8, -9.1, -16.1, 0.5, 63.0, 0],
-        [-23.4, -72.7, 0.6, 1.5, 1.3, 0.4, -0.5, 15.5],
+        [65.7, 0, 0, 0, 0, 0, 0, 0],
+        [21.3, 77.7, 0, 0, 0, 0, 0, 0],
+        [-22.8, -29.7, 55.9, 0, 0, 0, 0, 0],
+        [-20.1, -57.1, 3.1, 66.4, 0, 0, 0, 0],
+        [-5.8, -71.1, -33.8, 47.7, 76.7, 0, 0, 0],
+        [41.3, 4.8, 11.5, -4.8, -26.9, 67.9, 0, 0],
+        [74.8, 9.6, 20, -11.9, -16.6, 2.1, 65.2, 0],
+        [-24, -74.8, -0.1, 4.6, 2.7, 0.4, -1, 20.4],
     ],
     np.float32,
 ) * np.float32(1e-4)
