@@ -248,9 +248,9 @@ def test_teachers_agreeing_make_a_face_and_one_alone_a_region_to_ignore() -> Non
 def test_what_is_doubted_about_a_close_up_is_background() -> None:
     """Its chest and the halves of it, but neither a doubted face in a crowd nor one far away from it."""
     far, other = (900, 0, 1050, 150, 0.4), (300, 700, 320, 720, 0.4)
-    chest, half = (110, 330, 260, 480, 0.5), (100, 160, 200, 260, 0.5)
+    chest, half, ear = (110, 330, 260, 480, 0.5), (100, 160, 200, 260, 0.5), (310, 220, 330, 250, 0.5)
     closeup = (100, 100, 300, 300, 0.9)
-    boxes, _, ignore = agree([vote(closeup, chest, half, far, other), vote(closeup)], PseudoOptions())
+    boxes, _, ignore = agree([vote(closeup, chest, half, ear, far, other), vote(closeup)], PseudoOptions())
     np.testing.assert_array_equal(boxes, np.array([closeup, far, other], np.float32)[:, :4])
     assert ignore.tolist() == [False, True, True]
     small = [(10, 10, 40, 40, 0.9), (10, 45, 40, 75, 0.4)]

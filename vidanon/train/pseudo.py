@@ -40,6 +40,8 @@ class Vicinity(NamedTuple):
 
 CHEST = Vicinity(aside=0.6, above=0.7, below=1.7, smallest=0, largest=1.25)
 BESIDE = Vicinity(aside=2, above=-2, below=2, smallest=0.35, largest=1.5)
+ON = Vicinity(aside=0.75, above=-0.9, below=0.9, smallest=0, largest=1)
+"""ears and what hangs on them, glasses, hair, hats"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def agree(votes: Sequence[Detections], options: PseudoOptions) -> tuple[np.ndarr
     size = (found[:, 2:] - found[:, :2]).max(1, initial=0)
     faces = found[~doubted & (size >= options.chest_px)]
     closeups = found[~doubted & (size >= options.closeup_px)]
-    kept = ~(doubted & (near(found, faces, CHEST) | near(found, closeups, BESIDE)))
+    nothing = near(found, faces, CHEST) | near(found, closeups, BESIDE) | near(found, closeups, ON)
+    kept = ~(doubted & nothing)
     return found[kept], marks[kept], doubted[kept]
 
 
