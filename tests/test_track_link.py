@@ -210,6 +210,22 @@ def test_a_mouth_taken_for_a_face_starts_no_track_and_takes_none() -> None:
     assert len(linked(scan, drop_parts=1)) == 2
 
 
+def test_an_earring_is_no_face_and_a_face_beside_a_head_is() -> None:
+    """Small and on the head of a surer face: a part. Further out, not so small, or surer: somebody."""
+    head = face(300, 300, side=200)
+    for other, count in (
+        (face(295, 400, side=20, score=0.8), 1),
+        (face(505, 420, side=18, score=0.8), 1),
+        (face(265, 400, side=20, score=0.8), 2),
+        (face(300, 530, side=20, score=0.8), 2),
+        (face(280, 400, side=60, score=0.8), 2),
+        (face(295, 400, side=20, score=0.95), 2),
+    ):
+        scan = frames(*[sorted((head, other), key=lambda one: -one.score)] * 20)
+        assert len(linked(scan)) == count
+        assert len(linked(scan, drop_parts=1)) == 2
+
+
 def test_a_single_doubtful_detection_is_dropped_only_on_request() -> None:
     """The veto is the preset's: without it one detection is a face; two are one in any case."""
     unsure = face(500, 300)

@@ -1,4 +1,4 @@
-"""Detections that are a part of a face: a mouth and chin, or an eye, taken for a face of its own.
+"""Detections that are a part of a head: a mouth and chin, an eye or an earring, taken for a face of its own.
 
 In come the detections of a frame, and the tracks that are alive; out comes which of them the mask of a larger face
 covers anyway. Such a one starts no track, or a second face would be painted into the first.
@@ -25,20 +25,26 @@ DOUBTED = 0.6
 """trust in the keypoints below which a detection beside another one may be hair or a neck ..."""
 SURER = 0.2
 """... if the other one's are trusted by so much more"""
+ON_HEAD, SMALL = 0.25, 0.25
+"""A detection less than so large, in sizes of a surer one, is an ear, an earring or a lens where the surer one's box,
+grown by so much, holds it: of 2,041 labelled faces in crowds none lies like that"""
 
 
 def parts(faces: Sequence[ScannedFace], most: float) -> list[bool]:
     """Which of a frame's detections, surest first, lie in a surer one by more than the part `most`.
 
-    With them go those that overlap another one whose keypoints are far surer than their own: they are hair or a neck
-    where that one is the face. `most` = 1 keeps all of them apart.
+    With them go small ones on its head (ears, earrings), and those that overlap another one whose keypoints are far
+    surer than their own: they are hair or a neck where that one is the face. `most` = 1 keeps all of them apart.
     """
     boxes = np.array([f.box for f in faces], np.float64).reshape(-1, 4)
     inside = np.tril(within(boxes, boxes), -1).max(axis=1, initial=0.0)
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+    grow = ON_HEAD / 2 * np.tile(boxes[:, 2:] - boxes[:, :2], 2) * [-1, -1, 1, 1]
+    small = (sides[:, None] < SMALL * sides) & (np.tril(within(boxes, boxes + grow), -1) > most)
     trust = np.array([trust_of(f) for f in faces])
     better = (trust[None] >= trust[:, None] + SURER) & (iou(boxes, boxes) >= TWIN_IOU)
     echo = better.any(axis=1) & (trust > 0) & (trust < DOUBTED) & (most < 1)
-    return [bool(part > most or doubtful) for part, doubtful in zip(inside, echo, strict=True)]
+    return [bool(gone) for gone in (inside > most) | small.any(axis=1) | echo]
 
 
 def trust_of(face: ScannedFace) -> float:
