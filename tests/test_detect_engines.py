@@ -105,7 +105,7 @@ class _Squared(nn.Module):
 
 class _Enlarged(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear")
+        return nn.functional.interpolate(x, scale_factor=2.0, mode="bicubic")
 
 
 class _Turned(nn.Module):
@@ -113,13 +113,42 @@ class _Turned(nn.Module):
         return x.transpose(0, 2)
 
 
+class _Cornered(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
+
+
+class _Pooled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(x, 2, stride=1)
+
+
+class _Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
+class _Picked(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x)[0]
+
+
 @pytest.mark.parametrize(
     "stranger",
-    [_Squared(), _Enlarged(), _Turned(), nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))],
+    [
+        _Squared(),
+        _Enlarged(),
+        _Cornered(),
+        _Pooled(),
+        _Doubled(),
+        _Picked(),
+        _Turned(),
+        nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")),
+    ],
 )
 def test_an_operation_that_is_not_known_is_refused_and_never_left_out(stranger: nn.Module) -> None:
     """A network with something new in it fails when it is loaded, by the name of what is new."""
-    with pytest.raises(NotImplementedError, match=r"square|interpolate|transpose|_0"):
+    with pytest.raises(NotImplementedError, match=r"square|interpolate|pool|mul|getitem|transpose|_0"):
         to_onnx(stranger.eval())
 
 

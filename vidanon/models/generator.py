@@ -43,6 +43,12 @@ POINT_NAMES = (
 """DeepPrivacy's seven keypoints, then the ten that carry speech, blinks and gaze."""
 
 
+SHOWN = 8
+"""Channels the net is shown: context, hidden, and the appearance model's RGB and cover."""
+HALF, BLEND, PAINT = 0.7071, 0.577, 0.25
+"""Gains of the sum of two levels, of the three things a level is decoded from, and of its picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorConfig:
     """Size and shape of a generator; travels with its weights."""
@@ -92,7 +98,7 @@ class Generator(nn.Module):
         self.maps = PointMaps()
         self.mapping = nn.ModuleList([Linear(latent + p, latent, rate=0.1), Linear(latent, latent, rate=0.1)])
         keyed = [str(s) for s in self.sizes]
-        self.from_rgb = nn.ModuleDict({k: Conv(8, c(int(k)), 1) for k in keyed})
+        self.from_rgb = nn.ModuleDict({k: Conv(SHOWN, c(int(k)), 1) for k in keyed})
         self.enc_points = nn.ModuleDict({k: Conv(p, c(int(k)), 1, bias=False) for k in keyed})
         self.enc = nn.ModuleDict({k: Conv(c(int(k)), c(int(k) // 2)) for k in keyed[1:]})
         self.bottom = Conv(c(self.BASE), c(self.BASE))
@@ -150,7 +156,7 @@ class Generator(nn.Module):
             k = str(s)
             entry = self.from_rgb[k](x) + self.enc_points[k](maps[s])
             if feature is not None:
-                entry = (entry + feature * (fade if s == size // 2 else 1.0)) * 0.7071
+                entry = (entry + feature * (fade if s == size // 2 else 1.0)) * HALF
             kept[s] = h = act(entry)
             if s > self.BASE:
                 feature = act(self.enc[k](down(h)))
@@ -162,8 +168,8 @@ class Generator(nn.Module):
             k = str(s)
             h = self.dec_in[k](h, w)
             h = (h if s == self.BASE else up(h)) + self.skip[k](kept[s]) + self.dec_points[k](maps[s])
-            h = self.dec_out[k](h * 0.577, w)
-            paint = self.to_rgb[k](h) * 0.25
+            h = self.dec_out[k](h * BLEND, w)
+            paint = self.to_rgb[k](h) * PAINT
             rgb = paint if rgb is None else up(rgb) + paint * (fade if s == size else 1.0)
         assert rgb is not None
         return rgb + self.contrast * person[:, :3]

@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GAIN = math.sqrt(2)
+GAIN, SLOPE = math.sqrt(2), 0.2
+"""of the leaky ReLUs, which keep the variance"""
+EPSILON = 1e-8
+"""Added to a variance before its root is divided by."""
 
 
 def act(x: Tensor) -> Tensor:
     """Leaky ReLU that keeps the variance."""
-    return F.leaky_relu(x, 0.2) * GAIN
+    return F.leaky_relu(x, SLOPE) * GAIN
 
 
 class Linear(nn.Module):
@@ -66,10 +69,14 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """[B, inputs, H, W] and styles [B, L] -> [B, outputs, H, W]"""
         s = self.style(w)
-        power = (self.conv.weight * self.conv.scale).square().sum((2, 3))  # outputs, inputs
-        norm = torch.rsqrt(s.square() @ power.T + 1e-8)  # B, outputs
+        norm = torch.rsqrt(s.square() @ power(self).T + EPSILON)  # B, outputs
         x = self.conv(x * s[:, :, None, None]) * norm[:, :, None, None]
         return act(x + self.bias)
+
+
+def power(layer: StyledConv) -> Tensor:
+    """[outputs, inputs] what each input adds to the variance of each output."""
+    return (layer.conv.weight * layer.conv.scale).square().sum((2, 3))
 
 
 class PointMaps(nn.Module):

@@ -5,7 +5,7 @@ In: `PaintRequest`s. Out: one crop each, or None for a face the network failed o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vidanon.errors import WeightsError
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.memory import Portions
+from vidanon.models.painting import CpuPainter
 from vidanon.models.weights import load_weights
 from vidanon.types import N_FACE_POINTS, FloatArray
 
@@ -46,8 +47,11 @@ class FacePainter:
 
     def __init__(self, generator: nn.Module, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        self.generator = generator.to(self.device).eval().requires_grad_(requires_grad=False)
-        config = generator.config
+        ready = generator.to(self.device).eval().requires_grad_(requires_grad=False)
+        config = ready.config
+        self._generator: Callable[..., Tensor] = ready
+        if self.device.type == "cpu" and isinstance(ready, Generator):
+            self._generator = CpuPainter(ready)
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
         self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
@@ -90,7 +94,7 @@ class FacePainter:
         latents = np.stack([r.latent for r in group] + [np.zeros(self.latent_dim, np.float32)] * blanks)
         flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
         with torch.inference_mode(), flags:
-            out = self.generator(*(self._tensor(a) for a in (context, hidden, points, latents)))
+            out = self._generator(*(self._tensor(a) for a in (context, hidden, points, latents)))
             crops = out.float().permute(0, 2, 3, 1).cpu().numpy()
         if crops.shape != context.transpose(0, 2, 3, 1).shape:
             raise ValueError(f"the generator gave {crops.shape}")
