@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidanon.render.align import FacePose, crop_matrix, warp
-from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place
+from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place, sharpened
 from vidanon.types import FloatArray, Region
 
 
@@ -58,6 +58,22 @@ def test_a_face_too_small_to_have_a_ring_takes_the_colour_around_it() -> None:
     moved = match_colour(painted, painted * 0, nothing, surroundings=np.array([0.4, 0.5, 0.6], np.float32))
     assert np.allclose(moved.mean((0, 1)), (0.4, 0.5, 0.6), atol=1e-3)
     assert np.array_equal(match_colour(painted, painted * 0, nothing), painted)
+
+
+def test_sharpening_steepens_edges_of_luma_where_the_crop_is_enlarged() -> None:
+    """A soft edge gets steeper and a flat face stays flat; colour is kept, and small faces are left alone."""
+    ramp = np.clip((np.arange(128, dtype=np.float32) - 58) / 12, 0, 1)
+    soft = 0.3 + 0.4 * np.tile(ramp[None, :, None], (128, 1, 1)) * np.array([1, 0.8, 0.6], np.float32)
+    crisp = sharpened(soft, 1.0, enlarged=3.0)
+    assert np.diff(crisp[64, :, 0]).max() > 1.1 * np.diff(soft[64, :, 0]).max()
+    np.testing.assert_allclose(crisp[:, :40], soft[:, :40], atol=1e-5)
+    change = crisp - soft
+    np.testing.assert_allclose(change, np.repeat(change[..., :1], 3, 2), atol=1e-6)
+    some = np.abs(sharpened(soft, 1.0, enlarged=1.2) - soft).max()
+    assert 0 < some < np.abs(change).max() < np.abs(sharpened(soft, 2.0, enlarged=3.0) - soft).max()
+    assert np.array_equal(sharpened(soft, 0.0, enlarged=3.0), soft)
+    assert np.array_equal(sharpened(soft, 1.0, enlarged=0.5), soft)
+    assert sharpened(np.ones((64, 64, 3), np.float32), 3.0, enlarged=9.0).max() == 1
 
 
 @pytest.mark.parametrize(("size", "roll"), [(12, 0.2), (40, 0.0), (90, 1.0), (200, -2.5)])

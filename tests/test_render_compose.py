@@ -93,7 +93,8 @@ def same(a: RenderedFace, b: RenderedFace) -> bool:
 
 def core_of(o: Observation, *, hidden: bool = False) -> FloatArray:
     """Core, or all that is hidden, over the whole picture."""
-    mask = face_mask(face_pose(o.box, o.points), o.points, Region(0, 0, W, H), margin=0.1, feather=0.12)
+    s = RenderSettings()
+    mask = face_mask(face_pose(o.box, o.points), o.points, Region(0, 0, W, H), margin=s.mask_margin, feather=s.feather)
     return mask.hidden if hidden else mask.core
 
 

@@ -80,7 +80,7 @@ def drawn(yaw: float, pitch: float, roll: float) -> tuple[NDArray[np.bool_], Arr
     return seen.astype(np.bool_), box, points.astype(np.float32)
 
 
-def uncovered(face: NDArray[np.bool_], box: Array, points: FloatArray, *, margin: float = 0.1) -> int:
+def uncovered(face: NDArray[np.bool_], box: Array, points: FloatArray, *, margin: float = 0.07) -> int:
     """Face pixels outside the core mask."""
     core = core_mask(outline_px(face_pose(box, points), points, margin=margin), CANVAS)
     return int((face & ~core).sum())
@@ -133,5 +133,5 @@ def test_labelled_faces_lie_under_their_masks() -> None:
         face = cv2.fillConvexPoly(np.zeros((512, 512), np.uint8), hull, 1, shift=8).astype(np.bool_)
         for known in (points[i], np.full_like(points[i], np.nan)):
             box = data["box"][row].astype(np.float64)
-            core = core_mask(outline_px(face_pose(box, known), known, margin=0.1), window)
+            core = core_mask(outline_px(face_pose(box, known), known, margin=0.07), window)
             assert (face & ~core).sum() <= 0.002 * face.sum(), row

@@ -87,9 +87,9 @@ class RenderSettings(Frozen, frozen=True):
     """gan, blur, mosaic or solid"""
     fallback: Literal["blur", "mosaic", "solid"] = "solid"
     """what covers a face the generator could not paint"""
-    mask_margin: NonNegative = 0.1
+    mask_margin: NonNegative = 0.08
     """how far the mask reaches past the settled face box, in parts of its side"""
-    feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.12
+    feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
     """width of the soft edge outside the mask, in parts of the box side"""
     truncation: Unit = 0.9
     """1 = the latent as drawn (most varied), 0 = the mean face"""
@@ -98,6 +98,8 @@ class RenderSettings(Frozen, frozen=True):
     exactly where theirs do"""
     blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
+    sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 1.0
+    """how much the edges of a new face are steepened where it is enlarged: 0 = as painted, soft in close-ups"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""
 

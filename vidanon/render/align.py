@@ -19,7 +19,7 @@ from vidanon.types import FACE_POINT_INDEX, FloatArray, Region
 CROP_SCALE = 1.7
 """Side of the crop in face sizes: the face, and enough of its surroundings to continue skin, hair and light."""
 
-DEFAULT_MARGIN = 0.1
+DEFAULT_MARGIN = 0.08
 """How far the mask reaches past the box, in face sizes; the default of RenderSettings.mask_margin."""
 
 POINT_LIMIT = 0.75

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.blend import add_grain, faded, grain_of, joined, match_colour, place
+from vidanon.render.blend import add_grain, faded, grain_of, joined, match_colour, place, sharpened
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
@@ -229,11 +229,13 @@ class FaceRenderer:
             return None
         o = p.job.observation
         crop = blended(face.canvas, around, reach=self.reach_frames)
+        enlarged = CROP_SCALE * p.pose.size / len(crop)
+        crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged)
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
-        if CROP_SCALE * p.pose.size >= len(crop):  # a shrunken crop is as crisp as the picture, an enlarged one is not
+        if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not
             number = f"grain {o.frame} {o.track}"
             rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
         return Patch(window, rgb, p.mask.alpha[slices(window, p.region)].copy()) if np.isfinite(rgb).all() else None
