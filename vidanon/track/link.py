@@ -104,7 +104,7 @@ class _Linker:
         self.company = Company()
         self.camera = View()
         self.pan: Pan = ((0.0, 0.0), (1.0, 0.0))
-        self.interval = 0.0
+        self.interval = self.pace = 0.0
         self.twins: dict[int, set[int]] = {}
         self.shot_start = 0
         self.frames = 0
@@ -125,6 +125,7 @@ class _Linker:
                     own = np.array(track.points[-1].face.flow) - drift(track.box[:2], *self.pan)
                     track.flowed(self.camera.unseen(own) / self.interval)
         self.pan, self.interval = (frame.camera, frame.turn), interval
+        self.pace = interval or self.pace  # the last frame has none after it
         yield from self.retire(seconds)
         now = Now(frame.index, seconds, self.camera, self.pan, interval, flow_trusted)
         self.take(frame, now)
@@ -185,7 +186,7 @@ class _Linker:
             since = track.frame
             point = RawPoint(frame.index, frame.pts, face, "detected" if strong else "weak")
             track.add(point, seconds=now.seconds, camera=self.camera)
-            track.lasting = track.lasting or self.lasts(track, now)
+            track.lasting = track.lasting or self.lasts(track)
             if since < frame.index - 1:
                 self.reunite(track, since, now)
         taken = {id(face) for _, face in pairs}
@@ -279,11 +280,11 @@ class _Linker:
                 break
         return track.number is not None
 
-    def lasts(self, track: LiveTrack, now: Now) -> bool:
+    def lasts(self, track: LiveTrack) -> bool:
         """Whether a track's last detections are as good as one that can start it: enough of them, halfway sure."""
-        if not self.settings.faint_seconds:
+        if not self.settings.faint_seconds or not self.pace:
             return False
-        frames = int(np.ceil((self.settings.faint_seconds - TICK) / now.interval)) if now.interval > 0 else 0
+        frames = int(np.ceil((self.settings.faint_seconds - TICK) / self.pace))
         least = max(FAINT_LEAST, frames)
         scores = [p.face.score for p in track.points[-least:]]
         return len(scores) == least and float(np.mean(scores)) >= (self.threshold + self.least) / 2
