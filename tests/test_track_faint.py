@@ -114,3 +114,33 @@ def test_what_is_seen_now_and_then_on_a_face_that_is_always_there_is_its_echo() 
     assert tracks(set(range(0, 60, 2))) == 2
     assert tracks({20, 40}, face(100, 205, side=90, score=0.7)) == 2
     assert tracks({20, 40}, drop_parts=1) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({}, 1),
+        ({"strong": 2}, 2),
+        ({"trust": 0.9}, 2),
+        ({"scale": 0.5}, 2),
+        ({"aside": 160.0}, 2),
+        ({"frames": 6}, 2),
+        ({"leaves": 30}, 2),
+    ],
+    ids=["a chest", "found surely", "eyes and all", "in a crowd", "beside", "too short to tell", "without its owner"],
+)
+def test_a_chest_in_a_close_up_is_no_face(change: dict[str, float], count: int) -> None:
+    """Doubted most of the time, never trusted, always below one face that is sure. Anything else is somebody."""
+    how = {"strong": 5, "trust": 0.5, "scale": 1.0, "aside": 0.0, "frames": 60, "leaves": 1000, **change}
+    scale, found = how["scale"], []
+    for i in range(int(how["frames"])):
+        score = 0.75 if i % how["strong"] == 0 else 0.5
+        x = 400 + 3.0 * i
+        owner = marked(x, 100, side=150 * scale, trust=0.95)
+        chest = marked(
+            x + (25 + how["aside"]) * scale, 100 + 170 * scale, side=105 * scale, score=score, trust=how["trust"]
+        )
+        found.append([owner, chest] if i < how["leaves"] else [chest])
+    scan = frames(*found)
+    assert len(linked(scan, join_seconds=0)) == count
+    assert len(linked(scan, join_seconds=0, drop_parts=1)) == 2

@@ -216,7 +216,8 @@ def test_an_earring_is_no_face_and_a_face_beside_a_head_is() -> None:
     for other, count in (
         (face(295, 400, side=20, score=0.8), 1),
         (face(505, 420, side=18, score=0.8), 1),
-        (face(265, 400, side=20, score=0.8), 2),
+        (face(390, 215, side=20, score=0.8), 1),
+        (face(235, 400, side=20, score=0.8), 2),
         (face(300, 530, side=20, score=0.8), 2),
         (face(280, 400, side=60, score=0.8), 2),
         (face(295, 400, side=20, score=0.95), 2),

@@ -32,6 +32,18 @@ ECHO_INSIDE = 0.4
 """... or part of it inside the other"""
 ECHO_TIMES = 3
 """how many times as often as its echo a face is seen"""
+CLOSEUP_PX = 96.0
+"""longer side of a face, at least, whose chest may be taken for another one"""
+CHEST_ASIDE, CHEST_BELOW = 0.6, (0.65, 1.7)
+"""how far a chest is from the middle of that face, to the side and down, in its sizes ..."""
+CHEST_SIZE = (0.4, 1.25)
+"""... and how large it is taken to be"""
+CHEST_LEAST = 8
+"""detections of which fewer say nothing"""
+CHEST_STRONG = 0.35
+"""share of strong ones among them from which on it is a face"""
+CHEST_TRUST, SURER = 0.75, 0.2
+"""trust in its keypoints from which on it is one, and by how much more the other's are trusted"""
 HOLE = 3
 """frames between two hidden ones that are hidden as well"""
 
@@ -98,10 +110,42 @@ class Company:
                     beside[id(owner)] += 1
         return any(n == len(sure) and min(hosts[k], strong[k]) >= ECHO_TIMES * n for k, n in beside.items())
 
+    def chest(self, track: LiveTrack) -> bool:
+        """Whether a track is what is below somebody's chin in a close-up, taken for a face again and again.
+
+        That is: doubted in most frames and by the landmarker, always there where one and the same face has its chest,
+        and that face never doubted. Who stands before somebody's chest is a face: found surely, or eyes and all.
+        """
+        points = track.points
+        if track.emitted or len(points) < CHEST_LEAST or track.strong > CHEST_STRONG * len(points):
+            return False
+        boxes = {p.frame: np.asarray(p.face.box, np.float64) for p in points}
+        below: Counter[int] = Counter()
+        owners: dict[int, LiveTrack] = {}
+        for frame, _, seen in self._frames:
+            for other, box in seen if frame in boxes else ():
+                owner = _owner(other)
+                if owner is not track and _below(boxes[frame], box):
+                    below[id(owner)] += 1
+                    owners[id(owner)] = owner
+        trust = track.trust()
+        return trust < CHEST_TRUST and any(
+            n == len(points) and owners[k].strong >= n and owners[k].trust() >= trust + SURER for k, n in below.items()
+        )
+
 
 def _beside(box: Array, other: Array) -> bool:
     """Whether a box overlaps another so much that both can hardly be faces."""
     return float(iou(box, other)[0, 0]) >= ECHO_IOU or float(within(box, other)[0, 0]) >= ECHO_INSIDE
+
+
+def _below(box: Array, face: Array) -> bool:
+    """Whether a box is where a face in a close-up has its chest, and as large as that."""
+    (x, y, w, h), (fx, fy, fw, fh) = centre_size(box), centre_size(face)
+    size, span = max(w, h), max(fw, fh)
+    if span < CLOSEUP_PX or not CHEST_SIZE[0] <= size / span <= CHEST_SIZE[1]:
+        return False
+    return bool(abs(x - fx) < CHEST_ASIDE * span and CHEST_BELOW[0] * span < y - fy < CHEST_BELOW[1] * span)
 
 
 def _owner(track: LiveTrack) -> LiveTrack:

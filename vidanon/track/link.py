@@ -296,7 +296,7 @@ class _Linker:
         if (
             self.settings.drop_parts < 1
             and track.number is None
-            and self.company.echo(track, self.settings.pad_seconds)
+            and (self.company.echo(track, self.settings.pad_seconds) or self.company.chest(track))
         ):
             return False
         return track.strong > 1 or track.lasting or track.trust() >= self.settings.veto_confidence
