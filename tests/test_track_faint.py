@@ -121,7 +121,7 @@ def test_what_is_seen_now_and_then_on_a_face_that_is_always_there_is_its_echo() 
     [
         ({}, 1),
         ({"strong": 2}, 2),
-        ({"trust": 0.9}, 2),
+        ({"trust": 0.78}, 2),
         ({"scale": 0.5}, 2),
         ({"aside": 160.0}, 2),
         ({"frames": 6}, 2),
@@ -136,7 +136,7 @@ def test_a_chest_in_a_close_up_is_no_face(change: dict[str, float], count: int) 
     for i in range(int(how["frames"])):
         score = 0.75 if i % how["strong"] == 0 else 0.5
         x = 400 + 3.0 * i
-        owner = marked(x, 100, side=150 * scale, trust=0.95)
+        owner = marked(x, 100, side=150 * scale, trust=0.99)
         chest = marked(
             x + (25 + how["aside"]) * scale, 100 + 170 * scale, side=105 * scale, score=score, trust=how["trust"]
         )
