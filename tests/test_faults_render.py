@@ -30,6 +30,7 @@ from vidanon.media.journal import Journal
 from vidanon.media.mux import Muxer
 from vidanon.media.work import WorkFolder, work_folder
 from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.painting import CpuPainter
 from vidanon.pipeline import render as render_stage
 from vidanon.pipeline import run as run_stage
 from vidanon.pipeline import scan as scan_stage
@@ -63,15 +64,15 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answers(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
-    real = Generator.forward
+    real = CpuPainter.__call__
     return lambda self, *inputs: change(real(self, *inputs))
 
 
 GENERATOR_FAULTS: dict[str, Callable[..., Any]] = {
-    "raises": failing(Generator.forward, BOOM),
-    "raises later": failing(Generator.forward, BOOM, at=9),
-    "is out of memory": failing(Generator.forward, torch.OutOfMemoryError("CUDA out of memory")),
-    "is out of memory on the CPU": failing(Generator.forward, MemoryError()),
+    "raises": failing(CpuPainter.__call__, BOOM),
+    "raises later": failing(CpuPainter.__call__, BOOM, at=9),
+    "is out of memory": failing(CpuPainter.__call__, torch.OutOfMemoryError("CUDA out of memory")),
+    "is out of memory on the CPU": failing(CpuPainter.__call__, MemoryError()),
     "gives NaN": answers(lambda out: out * torch.nan),
     "gives one NaN": answers(lambda out: out.index_fill(3, torch.tensor([7]), torch.nan)),
     "gives infinity": answers(lambda out: out + torch.inf),
@@ -85,7 +86,7 @@ def test_a_generator_that_fails_leaves_covered_faces_that_are_counted(
     fault: str, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fallback covers what it could not paint."""
-    monkeypatch.setattr(Generator, "forward", GENERATOR_FAULTS[fault])
+    monkeypatch.setattr(CpuPainter, "__call__", GENERATOR_FAULTS[fault])
     report = covered(source, target, GAN)
     assert report.fallbacks == report.painted["solid"] > 0
     assert sum(report.painted.values()) == report.faces
@@ -109,7 +110,7 @@ def test_a_face_that_nothing_can_cover_is_no_output(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Generator and fallback both fail: exit code 8, and the frame is named."""
-    monkeypatch.setattr(Generator, "forward", GENERATOR_FAULTS["raises"])
+    monkeypatch.setattr(CpuPainter, "__call__", GENERATOR_FAULTS["raises"])
     monkeypatch.setattr(compose_module, "cover", failing(compose_module.cover, BOOM, at=5))
     code, message = refused(source, target, GAN)
     assert code == 8

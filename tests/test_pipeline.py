@@ -20,6 +20,7 @@ from vidanon.media.compare import compare
 from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Reader
 from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.painting import CpuPainter
 from vidanon.pipeline import render as render_stage
 from vidanon.pipeline import run as run_stage
 from vidanon.pipeline import scan as scan_stage
@@ -238,12 +239,12 @@ def test_a_generator_that_fails_leaves_a_covered_face_and_says_so(
     source = make_street(tmp_path / "in.mp4", walkers()[:1], frames=6)
     for number, failure in enumerate((RuntimeError("boom"), None)):
 
-        def broken(self: Generator, *args: Any, failure: Exception | None = failure) -> torch.Tensor:
+        def broken(self: CpuPainter, *args: Any, failure: Exception | None = failure) -> torch.Tensor:
             if failure:
                 raise failure
             return torch.full((len(args[0]), 3, 32, 32), torch.nan)
 
-        monkeypatch.setattr(Generator, "forward", broken)
+        monkeypatch.setattr(CpuPainter, "__call__", broken)
         target = tmp_path / f"{number}.mp4"
         report = run_stage.anonymize([source], target, settings=GAN)
         assert report.files[0].fallbacks == report.files[0].faces > 0

@@ -75,8 +75,8 @@ class TrackSettings(Frozen, frozen=True):
     """a line of weak detections is a track all the same once it holds as many as there are frames in this time, on
     average at least halfway from `detect.weak_threshold` to `detect.threshold`; 0 = never"""
     drop_parts: Unit = 0.7
-    """a detection of which more than this part lies in a surer, larger one belongs to that face, as do ears, hair, necks
-    and chests that are taken for faces; 1 keeps all of them apart"""
+    """a detection of which more than this part lies in a surer, larger one belongs to that face, as do ears, hair,
+    necks and chests that are taken for faces; 1 keeps all of them apart"""
     cut_threshold: Unit = 0.35
     """picture change above which a shot ends"""
 

@@ -173,11 +173,15 @@ def _timed(track: VideoTrack, journal: Journal, stream: VideoStream) -> Iterator
     The k-th packet is decoded at the time of frame k - delay, or before the first frame by as many nominal frames,
     where delay is the most places that any packet lies behind its frame. So decoding times rise and never pass a
     presentation time, under VFR too and across segments, and no encoder ever has to hold the source's time base.
+
+    MP4 and MOV say how long a picture lasts by when the next one is decoded. That is nobody's time but for the last one
+    shown: whatever is decoded behind it is decoded when it ends, as far as there is room.
     """
     first, end = journal.times()
     delay, last = journal.delay, journal.frames_done - 1
     waiting: deque[int] = deque()
     order = before = 0
+    shown: int | None = None  # when the last picture's time is over, once it has been decoded
     for segment in journal.segments():
         waiting.extend(pts for pts, _ in segment.times)
         for coded in segment.packets:
@@ -189,11 +193,18 @@ def _timed(track: VideoTrack, journal: Journal, stream: VideoStream) -> Iterator
             packet.dts = waiting.popleft() if place >= 0 else first + place * track.tick
             packet.dts -= track.late
             packet.time_base = track.info.time_base
-            if order == last and delay:
+            if shown is not None and track.form in ("mp4", "mov"):
+                room = pts if order == last else min(pts, waiting[0] - track.late - 1)
+                packet.dts, shown = max(before + 1, min(shown, room)), None
+                if order == last:
+                    packet.duration = max(1, end - delay * track.tick - packet.dts)
+            elif order == last and delay:
                 # MP4 adds up decoding times: the sum is to be the time from the first frame to the last one's end.
                 left = end - delay * track.tick
                 packet.dts = max(before + 1, min(left - packet.duration, pts))
                 packet.duration = min(max(packet.duration, left - packet.dts), end - pts)
+            if pts + duration == end:
+                shown = packet.dts + duration
             before = packet.dts
             order += 1
             yield packet
