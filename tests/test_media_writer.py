@@ -47,6 +47,27 @@ def test_a_vfr_clip_with_b_frames_keeps_every_time(tmp_path: Path, vfr_clip: Cli
         assert container.streams.video[0].codec_context.has_b_frames
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_the_last_picture_ends_when_it_did_whatever_is_decoded_behind_it(tmp_path: Path, suffix: str) -> None:
+    """For every place in which a group of B frames can end: the file's length, and the last picture's own."""
+    uneven = [0, 512, 700, 2000, 2100, 5000, 5100, 7000, 7100, 9000]
+    encoded = OutputSettings(encoder_preset="medium", encoder_options="b-pyramid=normal:b_strategy=0:bf=3")
+    reordered = 0
+    for count in range(4, 11):
+        source = make_clip(tmp_path / f"{count}{suffix}", pts=uneven[:count])
+        out = tmp_path / f"out-{count}{suffix}"
+        rewrite(source.path, out, encoded)
+        assert frame_times(out) == source.seconds
+        with av.open(str(source.path)) as given, av.open(str(out)) as made:
+            last, again = (list(container.decode(video=0))[-1] for container in (given, made))
+            assert (again.pts + again.duration) * again.time_base == (last.pts + last.duration) * last.time_base
+            assert made.streams.video[0].duration == again.pts + again.duration
+        with av.open(str(out)) as container:
+            packets = [packet.pts for packet in container.demux(video=0) if packet.size]
+        reordered += packets[-1] != max(packets)
+    assert reordered, "nothing was decoded behind the last picture: this shows nothing"
+
+
 def test_sound_is_copied_to_the_byte_and_the_sample(tmp_path: Path, vfr_clip: Clip, phone_clip: Clip) -> None:
     """Both tracks, the encoder's priming and a late picture included."""
     for clip in (vfr_clip, phone_clip):
