@@ -187,7 +187,7 @@ def _render_camera(
         for work, around in surrounded(works, _Work.canvases, reach=renderer.reach_frames):
             frames += 1
             if frames > done:
-                encoding.put(_Painted(work.frame, [renderer.finish(face, around) for face in work.faces]))
+                encoding.put(_Painted(work.frame, renderer.finish_all(work.faces, around)))
                 meter.step(frames, len(work.wanted))
         if next(planned, None) is not None:
             raise PlanError(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
+from vidanon.render.threads import Threads
 from vidanon.settings import RenderSettings
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
 
@@ -120,6 +122,7 @@ class FaceRenderer:
         self.settings = settings
         self._key = key
         self._latents: dict[str, FloatArray] = {}
+        self._threads = Threads(max(1, cv2.getNumThreads()))
         self._painter = painter
         if painter is None and settings.method == "gan":
             from vidanon.render.generate import FacePainter
@@ -165,6 +168,10 @@ class FaceRenderer:
             canvas = _attempt(self._matched, p, s, crop) if s is not None and crop is not None else None
             faces.append(PaintedFace(p, s, canvas))
         return faces
+
+    def finish_all(self, faces: Sequence[PaintedFace], around: Sequence[Canvas] = ()) -> list[RenderedFace]:
+        """`finish` for the faces of a frame, side by side."""
+        return self._threads.map(lambda face: self.finish(face, around), faces)
 
     def finish(self, face: PaintedFace, around: Sequence[Canvas] = ()) -> RenderedFace:
         """The patch of a painted face, blended with what was painted `around` it, up to `reach_frames` away.

@@ -18,6 +18,7 @@ from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.memory import Portions
 from vidanon.models.painting import CpuPainter
 from vidanon.models.weights import load_weights
+from vidanon.render.threads import Threads
 from vidanon.types import N_FACE_POINTS, FloatArray
 
 FIXED_BATCH = 8
@@ -50,8 +51,11 @@ class FacePainter:
         ready = generator.to(self.device).eval().requires_grad_(requires_grad=False)
         config = ready.config
         self._generator: Callable[..., Tensor] = ready
+        self._threads = Threads(torch.get_num_threads() if self.device.type == "cpu" else 1)
         if self.device.type == "cpu" and isinstance(ready, Generator):
-            self._generator = CpuPainter(ready)
+            self._generator = CpuPainter(
+                ready, threads=1
+            )  # two faces at once take half the time, one on two threads not
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
         self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
@@ -73,6 +77,8 @@ class FacePainter:
         Each result depends on its own request alone, bit for bit, as long as the device's memory suffices; where it
         does not, calls get smaller, down to one face, and a face that is too much by itself is None.
         """
+        if self.device.type == "cpu":
+            return self._threads.map(self._alone, requests)
         try:
             return self._portions.run(self._call, requests)
         except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
