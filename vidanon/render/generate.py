@@ -77,7 +77,7 @@ class FacePainter:
         Each result depends on its own request alone, bit for bit, as long as the device's memory suffices; where it
         does not, calls get smaller, down to one face, and a face that is too much by itself is None.
         """
-        if self.device.type == "cpu":
+        if self._portions.size() == 1:
             return self._threads.map(self._alone, requests)
         try:
             return self._portions.run(self._call, requests)
