@@ -57,7 +57,21 @@ def test_show_prints_a_line_for_every_track(plan: Path, capsys: pytest.CaptureFi
     assert err == ""
     assert lines[0] == f"{plan}: clip.mp4, 640x360, settled"
     assert lines[1] == "10 frames in 0.36 s, 0 detections, 3 tracks, 12 faces in 9 frames, 0 edits"
-    assert lines[4].split() == ["1", "0.00", "0.16", "5", "5", "0", "0", "0", "50", "0.90", "anonymize", "track-1"]
+    assert lines[4].split() == [
+        "1",
+        "0.00",
+        "0.16",
+        "5",
+        "5",
+        "0",
+        "0",
+        "0",
+        "50",
+        "0.90",
+        "0.90",
+        "anonymize",
+        "track-1",
+    ]
     assert len(lines) == 7
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,6 +91,32 @@ def settled_plan(folder: Path) -> Plan:
 def plan(tmp_path: Path) -> Iterator[Plan]:
     with settled_plan(tmp_path) as it:
         yield it
+
+
+def test_how_sure_it_is_that_somebody_is_there(tmp_path: Path) -> None:
+    """The median of a person's detections, weak ones too; what was filled says nothing; who has a name is certain."""
+    scores = {
+        1: [0.9, 0.3, 0.4],
+        2: [0.3, 0.5, 0.6, 0.9],
+        3: [0.2, 0.2, 0.2],
+        4: [0.2, 0.2],
+    }
+    with new_plan(tmp_path) as plan:
+        plan.append(empty_frames(10))
+        plan.finish_scan()
+        made = []
+        for number, own in scores.items():
+            items = [
+                replace(item, score=score, source="detected" if score > 0.5 else "weak")
+                for item, score in zip(observations(number, 0, len(own) - 1), own, strict=True)
+            ]
+            filled = [replace(item, score=0.05, source="interpolated") for item in observations(number, len(own), 9)]
+            made.append((track(number, 0, 9), items + filled))
+        plan.write_tracks(made)
+        assert plan.certainties() == pytest.approx({1: 0.4, 2: 0.55, 3: 0.2, 4: 0.2})
+        plan.set_name(3, "Ms Doe")
+        plan.set_identity(4, "track-2")
+        assert plan.certainties() == pytest.approx({1: 0.4, 2: 0.4, 3: 1.0, 4: 0.4})
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vidanon.render.align import FacePose, crop_matrix, warp
-from vidanon.render.blend import add_grain, faded, grain_of, match_colour, place, sharpened
+from vidanon.render.blend import add_grain, contrasted, faded, grain_of, match_colour, place, sharpened
 from vidanon.types import FloatArray, Region
 
 
@@ -74,6 +74,26 @@ def test_sharpening_steepens_edges_of_luma_where_the_crop_is_enlarged() -> None:
     assert np.array_equal(sharpened(soft, 0.0, enlarged=3.0), soft)
     assert np.array_equal(sharpened(soft, 1.0, enlarged=0.5), soft)
     assert sharpened(np.ones((64, 64, 3), np.float32), 3.0, enlarged=9.0).max() == 1
+
+
+def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
+    """By the amount in the middle, by a fifth of it at the mouth, not at all where the picture is seen."""
+    side, at = 128, np.linspace(-1, 1, 128, dtype=np.float32)
+    away = np.hypot(at[:, None], at[None])
+    visible = away > 0.7
+    ripple = 0.05 * np.sin(at[None, :, None] * 40) * np.ones((side, 1, 1), np.float32)
+    painted = np.asarray(0.5 + 0.2 * at[:, None, None] + ripple * np.ones(3), np.float32)
+    change = contrasted(painted, visible, 0.5) - painted
+    assert np.abs(change[visible]).max() == 0
+    rim = ~visible & (away > 0.66)
+    assert np.abs(change[rim]).max() < 0.2 * 0.025
+    middle = np.s_[56:72, 56:72]
+    np.testing.assert_allclose(change[middle], 0.5 * np.broadcast_to(ripple, painted.shape)[middle], atol=4e-3)
+    spoken = contrasted(painted, visible, 0.5, mouth=np.array([0.5, 0.5], np.float32)) - painted
+    assert 0.15 < np.abs(spoken[62:66, 62:66]).max() / np.abs(change[62:66, 62:66]).max() < 0.25
+    np.testing.assert_array_equal(contrasted(painted, visible, 0.5, mouth=np.full(2, np.nan)), painted + change)
+    assert contrasted(painted, visible, 0.0) is painted
+    assert contrasted(painted, np.ones_like(visible), 0.5) is painted
 
 
 @pytest.mark.parametrize(("size", "roll"), [(12, 0.2), (40, 0.0), (90, 1.0), (200, -2.5)])

@@ -118,6 +118,17 @@ def test_a_gap_is_filled_with_where_the_pixels_were() -> None:
         assert x1 >= path[k] + 36
 
 
+def test_a_doubtful_detection_beside_where_the_pixels_went_takes_no_track_along() -> None:
+    """The detector misses a face for four frames and doubts the neck below it in two: the cover stays on the face."""
+    path = [300.0] * 60
+    frames = [[carried(k, path, ahead=5 if k == 29 else 0)] for k in range(60)]
+    for k in range(30, 34):
+        frames[k] = [face(300, 300 + 42, 80, score=0.5)] if k in {31, 32} else []
+    items = next(items for _, items in settled(frames).values() if 0 in items)
+    for k in range(30, 34):
+        assert abs(float(items[k].box[1] + items[k].box[3]) / 2 - 300) < 8, (k, items[k])
+
+
 def test_a_chain_that_went_elsewhere_is_not_believed() -> None:
     """One that ends beside the next detection followed somebody else."""
     path = [200.0 + 4 * k for k in range(60)]

@@ -88,6 +88,10 @@ class RenderSettings(Frozen, frozen=True):
     """gan, blur, mosaic or solid"""
     fallback: Literal["blur", "mosaic", "solid"] = "solid"
     """what covers a face the generator could not paint"""
+    doubtful: Method = "blur"
+    """what covers, instead of a new face, somebody who hardly is one: the back of a head, a ball, a car"""
+    doubt: Unit = 0.58
+    """who that is: the median score of a person's detections is smaller than this; 0 = nobody"""
     mask_margin: NonNegative = 0.08
     """how far the mask reaches past the settled face box, in parts of its side"""
     feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
@@ -99,6 +103,8 @@ class RenderSettings(Frozen, frozen=True):
     exactly where theirs do"""
     blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
+    contrast: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.4
+    """how much stronger the features of a new face are made than the generator paints them"""
     sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 1.0
     """how much the edges of a new face are steepened where it is enlarged: 0 = as painted, soft in close-ups"""
     mosaic_cells: Count = 6

@@ -69,6 +69,7 @@ def show(
             "padded",
             "px",
             "lowest",
+            "sure",
             "action",
             "identity",
         ],
@@ -84,6 +85,7 @@ def show(
                 track.observations.get("padded", 0),
                 round(track.mean_size),
                 track.lowest_score,
+                track.certainty,
                 track.action,
                 track.identity,
             ]

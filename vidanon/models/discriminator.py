@@ -50,6 +50,13 @@ class Discriminator(nn.Module):
 
         `image` [B, 3, S, S] in [-1, 1]; `hidden` [B, 1, S, S], 1 = the part in question; `points` [B, 30, 2].
         """
+        return self.look(image, hidden, points, fade)[0]
+
+    def look(
+        self, image: Tensor, hidden: Tensor, points: Tensor, fade: float = 1.0
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """`forward`, and what it saw at each size below the crop's: features [B, C, s, s] by s."""
+        seen: dict[int, Tensor] = {}
         size = image.shape[-1]
         points = points[:, self.rows]
         x = torch.cat([image, hidden], 1)
@@ -63,7 +70,8 @@ class Discriminator(nn.Module):
             if s > self.BASE:
                 h = (act(self.two[k](down(act(self.one[k](h))))) + self.residual[k](down(h))) * 0.7071
                 x = down(x)
+                seen[s // 2] = h
         assert h is not None
         h = act(self.last(self.spread(h))).flatten(1)
         logit: Tensor = self.head[1](act(self.head[0](h)))
-        return logit[:, 0].float()
+        return logit[:, 0].float(), seen

@@ -21,7 +21,7 @@ _PURPOSE = b"vidanon journal"
 _PLANNED = (
     "SELECT idx, pts FROM frames ORDER BY idx",
     "SELECT number, identity, action FROM tracks ORDER BY number",
-    "SELECT track, frame, x0, y0, x1, y1, points FROM observations ORDER BY frame, track",
+    "SELECT track, frame, x0, y0, x1, y1, points, score, source FROM observations ORDER BY frame, track",
 )
 
 

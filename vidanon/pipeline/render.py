@@ -14,8 +14,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from vidanon.errors import PlanError
-from vidanon.geometry import area
+from vidanon.geometry import area, within
 from vidanon.media.pixels import paste, read_region
 from vidanon.media.reader import Frame, Reader
 from vidanon.media.sinks import FrameSink
@@ -32,9 +34,11 @@ from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedF
 from vidanon.render.identity import person
 from vidanon.render.shape import builds
 from vidanon.render.steady import Canvas
-from vidanon.settings import Settings
-from vidanon.types import FloatArray, Observation, Source, Track
+from vidanon.settings import RenderSettings, Settings
+from vidanon.types import FloatArray, Method, Observation, Source, Track
 
+BEHIND = 0.5
+"""part of a hidden face in one that was seen, from which that one is all that there is to cover"""
 _FALLBACK = "fallback"
 """of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
 
@@ -51,6 +55,8 @@ class _Person:
     """the first and the last frame in which it is more than padded"""
     build: FloatArray | None = None
     """what is peculiar to the face in all of the clip"""
+    method: Method | None = None
+    """what covers them, if not what the settings say"""
 
     def fade(self, frame: int, source: Source) -> float:
         """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there.
@@ -168,7 +174,11 @@ def _render_camera(
         if t.action == "anonymize"
     }
     if settings.render.method == "gan":
-        people = _measured(plan, people)
+        people = _measured(plan, people, settings.render)
+        doubtful = ", ".join(str(number) for number, who in people.items() if who.method)
+        if doubtful:
+            instead = f"get {settings.render.doubtful} instead of a new one; vidanon plan name makes people of them"
+            listen(Note(source, f"hardly faces, as of these tracks: {doubtful}: {instead}"))
     meter = Meter("render", source, camera.info, listen, total=total, done=done)
     ahead = settings.run.batch_size
     # a face is blended with those of the frames before, so a render that goes on paints these again, and keeps none
@@ -200,11 +210,20 @@ def _render_camera(
     return decoder
 
 
-def _measured(plan: Plan, people: Mapping[int, _Person]) -> dict[int, _Person]:
-    """The people with how their faces are built, seen over all of the plan: the same wherever a render goes on."""
+def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSettings) -> dict[int, _Person]:
+    """The people with how their faces are built, and who of them is doubtful, over all of the plan.
+
+    So it is the same wherever a render goes on.
+    """
+    sure = plan.certainties()
     with closing(plan.observations()) as groups:
         own = builds((people[o.track].identity, o) for _, faces in groups for o in faces if o.track in people)
-    return {number: replace(who, build=own.get(who.identity)) for number, who in people.items()}
+    return {
+        number: replace(
+            who, build=own.get(who.identity), method=settings.doubtful if sure[number] < settings.doubt else None
+        )
+        for number, who in people.items()
+    }
 
 
 def _paste(sink: FrameSink, item: _Painted) -> None:
@@ -248,13 +267,21 @@ def _paint(
             if region is None:
                 continue  # a padded or extrapolated face that has left the picture: there is nothing to cover
             others = [other for other in observations if other is not item]
+            if item.source == "hidden" and _is_behind(item, others):
+                continue
             rgb = read_region(frame, region)
             who = people[item.track]
             size = (frame.width, frame.height)
             fade = who.fade(item.frame, item.source)
-            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, fade, who.build))
+            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, fade, who.build, who.method))
             owners.append(i)
     faces: list[list[PaintedFace]] = [[] for _ in batch]
     for i, face in zip(owners, renderer.paint(jobs), strict=True):
         faces[i].append(face)
     return [_Work(*item) for item in zip(batch, wanted, faces, strict=True)]
+
+
+def _is_behind(hidden: Observation, others: Sequence[Observation]) -> bool:
+    """Whether a face that was seen is where a hidden one is thought to be: only that one is painted."""
+    seen = [other.box for other in others if other.source in {"detected", "weak", "edited"}]
+    return bool(seen) and float(within(hidden.box, np.array(seen)).max()) >= BEHIND

@@ -29,6 +29,8 @@ class TrackSummary:
     """mean of the larger box side, px"""
     lowest_score: float
     """of its observations, 0..1"""
+    certainty: float
+    """that somebody is there, 0..1 (Plan.certainties)"""
     identity: str
     """whose face it gets"""
     action: Action
@@ -60,6 +62,7 @@ def summary(plan: Plan) -> PlanSummary:
     base = plan.header.time_base
     start, end = next(plan.query("SELECT coalesce(min(pts), 0), coalesce(max(pts), 0) FROM frames"))
     counts: dict[int, dict[Source, int]] = {}
+    sure = plan.certainties()
     for track, source, n in plan.query(
         "SELECT track, source, count(*) FROM observations GROUP BY track, source ORDER BY track, source"
     ):
@@ -84,6 +87,7 @@ def summary(plan: Plan) -> PlanSummary:
                 last_seconds=float((last_pts - start) * base),
                 mean_size=size,
                 lowest_score=score,
+                certainty=sure[number],
                 identity=identity,
                 action=action,
                 observations=counts[number],

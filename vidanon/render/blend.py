@@ -42,6 +42,14 @@ face over thirteen frames, and a crop of a third of a close-up's px, are softer 
 ENLARGED = (0.7, 2.0)
 """Source px for each px of the crop from which on sharpening begins, and is done in full."""
 
+SHADING = 1 / 10
+"""Width (sigma) of the Gaussian that tells a face's features from its light, in sides of the crop ..."""
+WITHIN = 1 / 8
+"""... and how far inside the hidden area they gain contrast in full: near its edge is the picture's own contrast."""
+
+SPEAKING = (0.1, 0.8)
+"""how far around the mouth (sigma), in sides of the crop, they gain by how much less"""
+
 GRAIN = (0.004, 0.03)
 """Noise below the first is not worth imitating (1/255), above the second it is texture."""
 
@@ -125,6 +133,31 @@ def sharpened(painted: FloatArray, amount: float, *, enlarged: float) -> FloatAr
     luma = painted @ LUMA
     detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
     return _clipped(painted + np.float32(amount * t) * detail[..., None])
+
+
+def contrasted(
+    painted: FloatArray, visible: NDArray[np.bool_], amount: float, *, mouth: FloatArray | None = None
+) -> FloatArray:
+    """The crop [S, S, 3] with stronger features: `amount` times more of what its luma has above its own light.
+
+    A net paints what it is not sure of fainter than it would be; this makes up for it where nothing is `visible`
+    [S, S], and less so near its edge, and around the `mouth` [2] (0..1 of the crop), which speech makes flicker.
+    """
+    if amount <= 0 or visible.all():
+        return painted
+    side = len(painted)
+    t = np.clip(_away(~visible) / np.float32(WITHIN * side), 0, 1)
+    weight = t * t * (3 - 2 * t)
+    if mouth is not None and np.isfinite(mouth).all():
+        at = (np.arange(side, dtype=np.float32) + 0.5) / side
+        x, y = (np.exp(-0.5 * np.square((at - mouth[axis]) / SPEAKING[0])) for axis in (0, 1))
+        weight = weight * (1 - np.float32(SPEAKING[1]) * np.outer(y, x))
+    luma = painted @ LUMA
+    small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
+    pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
+    pair = np.asarray(cv2.GaussianBlur(pair, (0, 0), SHADING * small, borderType=cv2.BORDER_CONSTANT), np.float32)
+    light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
+    return _clipped(painted + (np.float32(amount) * weight * (luma - light))[..., None])
 
 
 def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:

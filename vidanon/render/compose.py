@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.blend import add_grain, faded, grain_of, joined, match_colour, place, sharpened
+from vidanon.render.blend import add_grain, contrasted, faded, grain_of, joined, match_colour, place, sharpened
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
@@ -28,7 +28,7 @@ from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
 from vidanon.render.threads import Threads
 from vidanon.settings import RenderSettings
-from vidanon.types import FloatArray, Method, Observation, Patch, Region
+from vidanon.types import OPENINGS, FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_LIPS = list(OPENINGS[0])
 HALF_SEEN = 0.5
 """A pixel of the crop with less of its weight from visible source pixels is hidden."""
 
@@ -64,6 +65,8 @@ class FaceJob:
     """0..1 how far the new face has dissolved into its surroundings, as it does where a track is only padded"""
     build: FloatArray | None = None
     """what is peculiar to the person's face over all of the clip (render/shape.py), None where nothing is known"""
+    method: Method | None = None
+    """what covers it; None: what the settings say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,9 @@ class FaceRenderer:
     def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
         """What the generator makes of each job, in order. Raises RenderError if one has no place."""
         prepared = [self._guarded(job) for job in jobs]
-        if self.settings.method != "gan":
+        shown = [_attempt(self._show, p) if self._method(p) == "gan" else None for p in prepared]
+        if not any(s is not None for s in shown):
             return [PaintedFace(p, None, None) for p in prepared]
-        shown = [_attempt(self._show, p) for p in prepared]
         assert self._painter is not None
         try:
             crops = self._painter.paint([s.request for s in shown if s is not None])
@@ -236,6 +239,8 @@ class FaceRenderer:
             return None
         o = p.job.observation
         crop = blended(face.canvas, around, reach=self.reach_frames)
+        mouth = shown.request.points[_LIPS].mean(axis=0)
+        crop = contrasted(crop, shown.visible, self.settings.contrast, mouth=mouth)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
         crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged)
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
@@ -248,8 +253,9 @@ class FaceRenderer:
         return Patch(window, rgb, p.mask.alpha[slices(window, p.region)].copy()) if np.isfinite(rgb).all() else None
 
     def _cover(self, p: _Prepared) -> RenderedFace:
-        method, fallback = self.settings.method, self.settings.method == "gan"
-        if method == "gan":
+        method = self._method(p)
+        fallback = method == "gan"
+        if fallback:
             method = self.settings.fallback
         try:
             patch = cover(method, p.rgb, p.mask, p.region, mosaic_cells=self.settings.mosaic_cells)
@@ -259,6 +265,9 @@ class FaceRenderer:
                 hint="try --method solid",
             ) from e
         return RenderedFace(patch, method, fallback)
+
+    def _method(self, p: _Prepared) -> Method:
+        return p.job.method or self.settings.method
 
     def _latent(self, identity: str, dim: int) -> FloatArray:
         if identity not in self._latents:

@@ -47,7 +47,7 @@ def matched(
     if gate is not None:
         fresh = np.array([t.frame == now.frame - 1 or now.seconds - t.seconds <= gate.seconds for t in tracks])
         good = (how.overlap >= max(gate.overlap, min_iou)) & (fresh[:, None] | (how.followed >= FOLLOWED))
-        cost = np.where(good, cost, IMPOSSIBLE)
+        cost = np.where(good & ~how.elsewhere, cost, IMPOSSIBLE)
     kept: list[tuple[LiveTrack, ScannedFace]] = []
     # Of two tracks that found one face in two boxes, the surer track has it.
     for i, k in sorted(_assign(cost), key=lambda pair: (-tracks[pair[0]].strong, pair)):

@@ -53,7 +53,7 @@ ALIKE = 0.5
 AGO = 6
 GROWTH = 1.6
 """by which factor a face may grow or shrink while it is carried"""
-SAME = 0.3
+SAME = 0.4
 """overlap from which a detection is the face that is carried"""
 SURE = 1.75
 """a face is carried if it, or one that led to it at most `REACH` frames before, has this many times the least score"""

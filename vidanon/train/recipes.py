@@ -70,12 +70,16 @@ class GeneratorTraining:
     """weight of the low-frequency term"""
     reconstruction: float = 30.0
     """weight of the L1 term, on people whose codes are known: it teaches how the model's features look in this light"""
+    matching: float = 1.0
+    """weight of what the discriminator sees being the same, on people whose codes are known"""
     seam: float = 15.0
     """weight of the seam term"""
     likeness: float = 3.0
     """weight of people nobody is looking like their code says"""
     steadiness: float = 16.0
     """weight of the same face in a crop cut a little differently, with its surroundings disturbed"""
+    elsewhere: float = 0.5
+    """share of the crops in front of somebody else's background"""
     augment: float = 0.6
     """probability of each discriminator augmentation"""
     warm_up: int = 2_000

@@ -27,7 +27,7 @@ from vidanon.train.runs import (
     unpack,
     unpack_optimizer,
 )
-from vidanon.train.views import disturbed, nudged
+from vidanon.train.views import disturbed, elsewhere, nudged
 from vidanon.types import FACE_POINT_INDEX
 
 LOOSE = [
@@ -141,7 +141,7 @@ class Trainer:
         self.d_opt.param_groups[0]["lr"] = o.d_rate * calm
 
         # the generator paints the first half of the crops twice: the people who are in them, and others
-        crops = sampler.batch(sampler.draw(o.batch), size)
+        crops = elsewhere(sampler.batch(sampler.draw(o.batch), size), self.random, share=o.elsewhere)
         points = self.points(crops)
         half = o.batch // 2
         asked = torch.cat([points[:half]] * 2)
@@ -194,11 +194,12 @@ class Trainer:
         """A step of the generator on what it has painted."""
         o, crops = self.options, seen.crops
         self.d.requires_grad_(requires_grad=False)
-        with self.mixed():
-            augmented = losses.augment(shown, strength=o.augment, generator=self.random)
-            logits = self.d(augmented, crops.hidden, seen.points, fade)
         face = crops.hidden - crops.outside
         known, made_up = slice(0, len(painted) // 2), slice(len(painted) // 2, None)
+        before = self.random.get_state()
+        augmented = losses.augment(shown, strength=o.augment, generator=self.random)
+        with self.mixed():
+            logits, features = self.d.look(augmented, crops.hidden, seen.points, fade)
         heard = min(1.0, self.images / o.warm_up) if o.warm_up else 1.0
         terms = {"g": o.adversarial * heard * losses.generator_loss(logits)}
         if o.colour:
@@ -207,6 +208,12 @@ class Trainer:
             weight = face[known] * losses.telling(crops.points[known], painted.shape[-1])
             same = losses.reconstruction(painted[known], crops.image[known], weight)
             terms["reconstruction"] = o.reconstruction * same
+        if o.matching:
+            self.random.set_state(before)  # augmented alike
+            real = losses.augment(crops.image, strength=o.augment, generator=self.random)[known]
+            with torch.no_grad(), self.mixed():
+                _, wanted = self.d.look(real, crops.hidden[known], seen.points[known], fade)
+            terms["matching"] = o.matching * losses.matching({s: f[known] for s, f in features.items()}, wanted)
         if o.seam:
             terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
         if o.likeness:

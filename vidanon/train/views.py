@@ -5,6 +5,8 @@ In: crops. Out: crops cut a little differently; crops whose surroundings are dis
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,6 +44,21 @@ def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04
     return CropBatch(image * (1 - outside), hidden, outside, torch.stack([x, y], -1) / 2 + 0.5, crops.rows), grid
 
 
+def elsewhere(crops: CropBatch, generator: torch.Generator, *, share: float) -> CropBatch:
+    """The same people, a `share` of them in front of somebody else's background, where it is far from the face.
+
+    What is behind somebody says nothing of how light she is, or how lit: portraits from studios would have it so.
+    """
+    size = crops.image.shape[-1]
+    reach = size // 8 * 2 + 1
+    face = crops.hidden * (1 - crops.outside)
+    near = F.avg_pool2d(F.max_pool2d(face, reach, 1, reach // 2), reach, 1, reach // 2)
+    chosen = torch.rand(len(face), 1, 1, 1, generator=generator, device=face.device) < share
+    far = (1 - 2 * near).clamp(0, 1) * chosen
+    image = crops.image + (crops.image.roll(1, 0) - crops.image) * far
+    return replace(crops, image=image * (1 - crops.outside))
+
+
 def disturbed(crops: CropBatch, generator: torch.Generator) -> CropBatch:
     """The same crops as another frame has them: grain, blocks, softness, light, another background, another mask.
 
@@ -56,12 +73,7 @@ def disturbed(crops: CropBatch, generator: torch.Generator) -> CropBatch:
     def sometimes(share: float) -> Tensor:
         return (uniform(0, 1) < share).to(image.dtype)
 
-    # somebody else's background, where it is far from the face
-    reach = size // 8 * 2 + 1
-    face = crops.hidden * (1 - crops.outside)
-    near = F.avg_pool2d(F.max_pool2d(face, reach, 1, reach // 2), reach, 1, reach // 2)
-    far = (1 - 2 * near).clamp(0, 1) * sometimes(0.5)
-    image = image + (image.roll(1, 0) - image) * far
+    image = elsewhere(crops, generator, share=0.5).image
 
     # of what can be seen only: no pixel of a face may seep out
     visible = 1 - crops.hidden

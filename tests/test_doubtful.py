@@ -1,0 +1,91 @@
+"""Who is hardly a face gets no face: the back of a head, a ball; and nobody is painted over somebody else's hair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from faulty import GAN, stand_ins, street_clip
+from street import CardDetector
+
+from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.pipeline import render as render_stage
+from vidanon.pipeline import run as run_stage
+from vidanon.pipeline.events import Event, Note
+from vidanon.plan.store import Plan
+from vidanon.render.generate import FacePainter
+from vidanon.settings import RenderSettings
+from vidanon.types import Detections, ImageArray
+
+KEY = bytes(range(32))
+
+
+class Doubting(CardDetector):
+    """Is sure of the card on the left in every frame, and of the one on the right in every fourth."""
+
+    def _one(self, image: ImageArray) -> Detections:
+        number, found = self.seen, super()._one(image)
+        right = found.boxes[:, 0] > 90
+        doubted = np.where(right & (number % 4 > 0), np.float32(0.5), found.scores)
+        return replace(found, scores=doubted)
+
+
+@pytest.fixture
+def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A street of two cards, one doubtful, and its plan."""
+    stand_ins(monkeypatch, detector=Doubting())
+    torch.manual_seed(5)
+    network = Generator(GeneratorConfig(resolution=32, latent_dim=16, width=128, max_channels=16))
+    monkeypatch.setattr(FacePainter, "shipped", classmethod(lambda cls, device: cls(network, device)))
+    source = street_clip(tmp_path / "in.mp4")
+    assert run_stage.anonymize([source], tmp_path / "first.mp4", settings=GAN).ok
+    return source, tmp_path / "first.mp4.vidanon"
+
+
+def painted(scanned: tuple[Path, Path], target: Path, **how: object) -> tuple[dict[str, int], list[str]]:
+    settings = msgspec.structs.replace(GAN, render=RenderSettings(method="gan", **how))  # type: ignore[arg-type]
+    told: list[Event] = []
+    report = render_stage.render(*scanned, target, settings=settings, key=KEY, listen=told.append)
+    assert report.fallbacks == 0
+    return report.painted, [event.message for event in told if isinstance(event, Note)]
+
+
+def test_who_is_hardly_a_face_is_covered_without_one_and_named(scanned: tuple[Path, Path], tmp_path: Path) -> None:
+    """As the setting says, in all of the clip; a person who is given a name gets a face."""
+    with Plan.open(scanned[1]) as plan:
+        (doubtful,) = (number for number, sure in plan.certainties().items() if sure < RenderSettings().doubt)
+    for method in ("blur", "solid"):
+        counts, notes = painted(scanned, tmp_path / f"{method}.mp4", doubtful=method)
+        assert set(counts) == {"gan", method}
+        assert counts["gan"] >= 12
+        assert counts[method] >= 12
+        assert [n for n in notes if f"these tracks: {doubtful}:" in n and method in n]
+    for how in ({"doubtful": "gan"}, {"doubt": 0.0}):
+        assert set(painted(scanned, tmp_path / f"{len(how)}{next(iter(how))}.mp4", **how)[0]) == {"gan"}
+    with Plan.open(scanned[1]) as plan:
+        plan.set_name(doubtful, "Ms Doe")
+    counts, notes = painted(scanned, tmp_path / "named.mp4")
+    assert set(counts) == {"gan"}
+    assert not notes
+
+
+@pytest.mark.parametrize(("shift", "left_out"), [(5, True), (16, False)])
+def test_who_is_behind_a_face_that_is_seen_is_left_to_it(
+    *, shift: float, left_out: bool, scanned: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """More than half of the one that is thought to be hidden lies in the other: its hair is not painted over."""
+    with Plan.open(scanned[1]) as plan:
+        tracks = plan.tracks()
+        seen = {t.number: [o for _, faces in plan.observations() for o in faces if o.track == t.number] for t in tracks}
+        front, back = sorted(seen, key=lambda number: float(seen[number][0].box[0]), reverse=True)
+        behind = [
+            replace(o, track=back, source="hidden", box=o.box + np.float32(shift)) for o in seen[front] if o.frame > 4
+        ]
+        own = [o for o in seen[back] if o.frame <= 4]
+        plan.write_tracks([(t, own + behind if t.number == back else seen[t.number]) for t in tracks])
+    counts, _ = painted(scanned, tmp_path / "out.mp4", doubtful="gan")
+    assert counts["gan"] == len(seen[front]) + len(own) + (0 if left_out else len(behind))
