@@ -32,6 +32,8 @@ ECHO_INSIDE = 0.4
 """... or part of it inside the other"""
 ECHO_TIMES = 3
 """how many times as often as its echo a face is seen"""
+ECHO_NEARLY = 0.7
+"""share of its sure detections that lie there, of a track whose keypoints are trusted less than the face's"""
 CLOSEUP_PX = 96.0
 """longer side of a face, at least, whose chest may be taken for another one"""
 CHEST_ASIDE, CHEST_BELOW = 0.6, (0.65, 1.7)
@@ -83,8 +85,8 @@ class Company:
         """Whether a track is the neck, hair or collar of another's face, taken for a face now and then.
 
         That is: whenever it was seen surely, or at all if that never was, it lay on or beside one and the same face
-        that is seen more surely, and far more often, from `seconds` before to `seconds` after it. Two people close
-        together are both seen steadily.
+        that is seen more surely, and far more often, from `seconds` before to `seconds` after it; or nearly always, if
+        that one's keypoints are trusted far more. Two people close together are both seen steadily.
         """
         if track.emitted:
             return False
@@ -96,7 +98,7 @@ class Company:
         low, high = min(times) - seconds, max(times) + seconds
         beside: Counter[int] = Counter()
         hosts: Counter[int] = Counter()
-        strong: dict[int, int] = {}
+        owners: dict[int, LiveTrack] = {}
         for frame, at, seen in self._frames:
             if not low <= at <= high:
                 continue
@@ -105,10 +107,14 @@ class Company:
                 if owner is track:
                     continue
                 hosts[id(owner)] += 1
-                strong[id(owner)] = owner.strong
+                owners[id(owner)] = owner
                 if frame in sure and _beside(sure[frame], box):
                     beside[id(owner)] += 1
-        return any(n == len(sure) and min(hosts[k], strong[k]) >= ECHO_TIMES * n for k, n in beside.items())
+        return any(
+            min(hosts[k], owners[k].strong) >= ECHO_TIMES * n
+            and (n == len(sure) or (n >= ECHO_NEARLY * len(sure) and owners[k].trust() >= track.trust() + SURER))
+            for k, n in beside.items()
+        )
 
     def chest(self, track: LiveTrack) -> bool:
         """Whether a track is what is below somebody's chin in a close-up, taken for a face again and again.
