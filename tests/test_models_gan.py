@@ -81,6 +81,20 @@ def test_the_discriminator_judges_each_size_and_passes_gradients() -> None:
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
 
 
+def test_matching_compares_what_the_discriminator_sees_at_each_size() -> None:
+    """The same picture costs nothing, a soft one less than another one; all sizes below the crop are looked at."""
+    torch.manual_seed(0)
+    discriminator = Discriminator(TINY)
+    _, hidden, points, _ = inputs(4, 32)
+    sharp = torch.rand(4, 3, 32, 32) * 2 - 1
+    soft = sharp + (torch.nn.functional.avg_pool2d(sharp, 3, 1, 1) - sharp) * 0.3
+    (_, one), (_, two), (logits, other) = (discriminator.look(x, hidden, points) for x in (sharp, soft, -sharp))
+    assert sorted(one) == [4, 8, 16]
+    assert torch.equal(logits, discriminator(-sharp, hidden, points))
+    assert losses.matching(one, one) == 0
+    assert 0 < losses.matching(two, one) < losses.matching(other, one)
+
+
 def test_likeness_asks_for_features_and_not_for_tone_or_contrast() -> None:
     """The person asked for, in another light, is that person; somebody else, or nobody, is not."""
     random = torch.Generator().manual_seed(1)

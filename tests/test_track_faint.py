@@ -122,7 +122,7 @@ def test_what_is_seen_now_and_then_on_a_face_that_is_always_there_is_its_echo() 
     ids=["nearly always on it", "its own eyes are as sure", "often elsewhere"],
 )
 def test_hair_that_slips_off_its_face_now_and_then_is_still_its_echo(trust: float, away: int, count: int) -> None:
-    """Of eight sure detections all but two lie on a face that is always seen, and only that one has eyes for certain."""
+    """All but two of eight sure detections lie on a face that is always seen, and only its eyes are certain."""
     host = marked(100, 100, side=100)
     on, off = (marked(100, y, side=80, score=0.7, trust=trust) for y in (60, 30))
     seen = {8 * k: off if k < away else on for k in range(8)}

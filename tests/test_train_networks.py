@@ -21,7 +21,7 @@ from vidanon.train.batches import CropSampler
 from vidanon.train.faces import MIRROR, load_faces, rarity
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
-from vidanon.train.views import disturbed, nudged
+from vidanon.train.views import disturbed, elsewhere, nudged
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
 
 
@@ -127,6 +127,19 @@ def test_a_disturbed_view_shows_no_pixel_of_the_face_and_keeps_its_place(faces_f
     assert torch.equal(one.outside, crops.outside)
     assert (one.hidden >= crops.hidden).all()
     assert (one.hidden - crops.hidden).mean() < 0.05
+
+
+def test_another_background_changes_nothing_near_the_face(faces_folder: Path) -> None:
+    """Of all crops, of none, or of about half; face, mask and points stay, and the picture's edge is no background."""
+    sampler = CropSampler(load_faces(faces_folder, px=128, split="train"), device=torch.device("cpu"), seed=1)
+    crops = sampler.batch(torch.arange(8).repeat(4), 64)
+    random = torch.Generator().manual_seed(5)
+    changed = [(elsewhere(crops, random, share=s).image - crops.image).abs().amax(1) for s in (0.0, 0.5, 1.0)]
+    face = (crops.hidden - crops.outside)[:, 0].bool()
+    assert changed[0].max() == 0
+    assert 8 <= (changed[1].amax((1, 2)) > 0.02).sum() <= 24
+    assert (changed[2].amax((1, 2)) > 0.02).all()
+    assert all(c[face].max() == 0 and c[crops.outside[:, 0].bool()].max() == 0 for c in changed)
 
 
 def test_who_blinks_or_speaks_is_shown_more_often() -> None:
