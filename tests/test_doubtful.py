@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,12 @@ from street import CardDetector
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.pipeline import render as render_stage
 from vidanon.pipeline import run as run_stage
+from vidanon.pipeline.doubts import certainties
 from vidanon.pipeline.events import Event, Note
 from vidanon.plan.store import Plan
 from vidanon.render.generate import FacePainter
 from vidanon.settings import RenderSettings
-from vidanon.types import Detections, ImageArray
+from vidanon.types import N_FACE_POINTS, Detections, FloatArray, ImageArray, Observation, ScannedFrame, Track
 
 KEY = bytes(range(32))
 
@@ -71,6 +73,41 @@ def test_who_is_hardly_a_face_is_covered_without_one_and_named(scanned: tuple[Pa
     counts, notes = painted(scanned, tmp_path / "named.mp4")
     assert set(counts) == {"gan"}
     assert not notes
+
+
+@pytest.mark.parametrize(
+    ("moved", "score", "left"),
+    [((0, 130), 0.7, 0.35), ((30, 40), 0.7, 0.35), ((150, 0), 0.7, 0.7), ((0, 130), 0.85, 0.85)],
+    ids=["neck", "on the face", "beside it", "found for certain"],
+)
+def test_a_neck_the_detector_is_sure_of_is_doubted_all_the_same(
+    moved: tuple[int, int], score: float, left: float, tmp_path: Path
+) -> None:
+    """What always lies below a close-up's chin, or on its face, is a part of it, unless it is found for certain."""
+    points = np.full((N_FACE_POINTS, 2), np.nan, np.float32)
+    face = np.array([100, 40, 220, 200], np.float32)
+    part = np.array([120, 60, 200, 140], np.float32) + np.tile(np.float32(moved), 2)
+
+    def seen(number: int, box: FloatArray, score: float) -> list[Observation]:
+        return [Observation(i, number, box, points, score, "detected") for i in range(10)]
+
+    plan = Plan.create(
+        tmp_path / "a.plan",
+        source_name="a.mp4",
+        fingerprint="0",
+        width=640,
+        height=360,
+        time_base=Fraction(1, 30),
+        settings_json="{}",
+    )
+    with plan:
+        plan.append([ScannedFrame(i, i, (), 0.0, 0.0, (0.0, 0.0)) for i in range(10)])
+        plan.finish_scan()
+        boxes = {1: (face, 0.95), 2: (part, score)}
+        plan.write_tracks([(Track(n, 0, 9, f"track-{n}", "anonymize"), seen(n, *how)) for n, how in boxes.items()])
+        assert certainties(plan) == pytest.approx({1: 0.95, 2: left})
+        plan.set_name(2, "child")
+        assert certainties(plan)[2] == 1
 
 
 @pytest.mark.parametrize(("shift", "left_out"), [(5, True), (16, False)])

@@ -34,10 +34,11 @@ def show(
     """
     import dataclasses
 
+    from vidanon.pipeline.doubts import certainties
     from vidanon.plan.summary import summary
 
     with Plan.open(plan) as opened:
-        header, numbers, edits = opened.header, summary(opened), opened.edits()
+        header, numbers, edits = opened.header, summary(opened, certainties(opened)), opened.edits()
     if as_json:
         whole = {
             "source": header.source_name,

@@ -24,6 +24,7 @@ from vidanon.media.sinks import FrameSink
 from vidanon.media.writer import Writer
 from vidanon.pipeline.cameras import Camera, cameras_of
 from vidanon.pipeline.device import limit_threads, pick_device
+from vidanon.pipeline.doubts import certainties
 from vidanon.pipeline.events import Listener, Note, silent
 from vidanon.pipeline.identity import work_identity
 from vidanon.pipeline.meter import Meter, peak_memory_mib
@@ -215,7 +216,7 @@ def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSetting
 
     So it is the same wherever a render goes on.
     """
-    sure = plan.certainties()
+    sure = certainties(plan)
     with closing(plan.observations()) as groups:
         own = builds((people[o.track].identity, o) for _, faces in groups for o in faces if o.track in people)
     return {

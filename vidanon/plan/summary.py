@@ -5,6 +5,7 @@ In comes a plan, out come plain dataclasses; SQLite does the counting, so a two-
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vidanon.plan.store import Plan
@@ -30,7 +31,7 @@ class TrackSummary:
     lowest_score: float
     """of its observations, 0..1"""
     certainty: float
-    """that somebody is there, 0..1 (Plan.certainties)"""
+    """that somebody is there, 0..1"""
     identity: str
     """whose face it gets"""
     action: Action
@@ -57,12 +58,15 @@ class PlanSummary:
     """by number"""
 
 
-def summary(plan: Plan) -> PlanSummary:
-    """The plan in numbers. Raises PlanError if it is damaged."""
+def summary(plan: Plan, certainties: Mapping[int, float] | None = None) -> PlanSummary:
+    """The plan in numbers. Raises PlanError if it is damaged.
+
+    `certainties` by track; default: `Plan.certainties`.
+    """
     base = plan.header.time_base
     start, end = next(plan.query("SELECT coalesce(min(pts), 0), coalesce(max(pts), 0) FROM frames"))
     counts: dict[int, dict[Source, int]] = {}
-    sure = plan.certainties()
+    sure = plan.certainties() if certainties is None else certainties
     for track, source, n in plan.query(
         "SELECT track, source, count(*) FROM observations GROUP BY track, source ORDER BY track, source"
     ):

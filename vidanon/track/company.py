@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array, area, centre_size, iou, within
 from vidanon.track.live import LiveTrack
@@ -131,7 +131,7 @@ class Company:
         for frame, _, seen in self._frames:
             for other, box in seen if frame in boxes else ():
                 owner = _owner(other)
-                if owner is not track and _below(boxes[frame], box):
+                if owner is not track and below_closeup(boxes[frame], box):
                     below[id(owner)] += 1
                     owners[id(owner)] = owner
         trust = track.trust()
@@ -145,8 +145,8 @@ def _beside(box: Array, other: Array) -> bool:
     return float(iou(box, other)[0, 0]) >= ECHO_IOU or float(within(box, other)[0, 0]) >= ECHO_INSIDE
 
 
-def _below(box: Array, face: Array) -> bool:
-    """Whether a box is where a face in a close-up has its chest, and as large as that."""
+def below_closeup(box: ArrayLike, face: ArrayLike) -> bool:
+    """Whether a box [4] xyxy px is where a face in a close-up, another box, has its chest, and as large as that."""
     (x, y, w, h), (fx, fy, fw, fh) = centre_size(box), centre_size(face)
     size, span = max(w, h), max(fw, fh)
     if span < CLOSEUP_PX or not CHEST_SIZE[0] <= size / span <= CHEST_SIZE[1]:
