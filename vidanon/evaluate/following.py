@@ -23,7 +23,7 @@ from vidanon.geometry import apply, area, invert, iou
 from vidanon.media.frames import Frame
 from vidanon.types import FloatArray, ImageArray, Observation, ScannedFace, Track
 
-SURE = 0.5
+SURE = 0.65
 """score from which a scanned face that no track holds counts as a face"""
 HELD = 0.5
 """part of a scanned face's box that lies in a planned one's, from which it is the same face"""
