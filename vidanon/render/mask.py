@@ -30,6 +30,9 @@ GUARD_PX = 4
 HAIRLINE = 0.28
 """From brows to hairline, in face sizes (the lower end for adults is about a quarter of the face's height)."""
 
+TEMPLE = 0.5
+"""How much of that it is from a brow's outer end: foreheads are round."""
+
 _CORNER = 2**0.25 * 1.01
 """Half-axis over half-side of the exponent-4 superellipse that just holds a rectangle, and 1 % for the polygon."""
 
@@ -41,6 +44,7 @@ _ANGLE = 2 * np.pi * np.arange(256) / 256
 _UNIT = np.stack([f(_ANGLE) for f in (np.cos, np.sin)], axis=1)
 _SUPERELLIPSE = np.sign(_UNIT) * np.sqrt(np.abs(_UNIT))
 _BROWS = np.array([FACE_POINT_INDEX[n] for n in FACE_POINTS if "_brow_" in n])
+_HAIRLINE = np.array([[0, HAIRLINE * (TEMPLE if "outer" in FACE_POINTS[i] else 1)] for i in _BROWS])
 _SUBPIXEL_BITS = 8
 LARGEST_PX = 64_000_000
 """px of a face that is still drawn whole, whatever part of it is in the window: twice those of an 8K picture"""
@@ -66,7 +70,7 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
     p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
-    facial = np.concatenate([p[ON_FACE], p[_BROWS] - (0, HAIRLINE)])
+    facial = np.concatenate([p[ON_FACE], p[_BROWS] - _HAIRLINE])
     with np.errstate(invalid="ignore"):
         facial = facial[np.hypot(facial[:, 0], facial[:, 1]) <= 1.2]  # drops unknown points and strays
     sure = len(facial) >= ENOUGH_POINTS
