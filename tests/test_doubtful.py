@@ -59,7 +59,7 @@ def painted(scanned: tuple[Path, Path], target: Path, **how: object) -> tuple[di
 def test_who_is_hardly_a_face_is_covered_without_one_and_named(scanned: tuple[Path, Path], tmp_path: Path) -> None:
     """As the setting says, in all of the clip; a person who is given a name gets a face."""
     with Plan.open(scanned[1]) as plan:
-        (doubtful,) = (number for number, sure in plan.certainties().items() if sure < RenderSettings().doubt)
+        (doubtful,) = (number for number, sure in certainties(plan).items() if sure < RenderSettings().doubt)
     for method in ("blur", "solid"):
         counts, notes = painted(scanned, tmp_path / f"{method}.mp4", doubtful=method)
         assert set(counts) == {"gan", method}

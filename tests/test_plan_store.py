@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 
 from vidanon.errors import PlanError
 from vidanon.plan import Edit, Plan
+from vidanon.plan.certainty import median_scores
 from vidanon.types import N_FACE_POINTS, SOURCES, Observation, ScannedFace, ScannedFrame, Track
 
 finite32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -113,10 +114,10 @@ def test_how_sure_it_is_that_somebody_is_there(tmp_path: Path) -> None:
             filled = [replace(item, score=0.05, source="interpolated") for item in observations(number, len(own), 9)]
             made.append((track(number, 0, 9), items + filled))
         plan.write_tracks(made)
-        assert plan.certainties() == pytest.approx({1: 0.4, 2: 0.55, 3: 0.2, 4: 0.2})
+        assert median_scores(plan) == pytest.approx({1: 0.4, 2: 0.55, 3: 0.2, 4: 0.2})
         plan.set_name(3, "Ms Doe")
         plan.set_identity(4, "track-2")
-        assert plan.certainties() == pytest.approx({1: 0.4, 2: 0.4, 3: 1.0, 4: 0.4})
+        assert median_scores(plan) == pytest.approx({1: 0.4, 2: 0.4, 3: 1.0, 4: 0.4})
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import closing
 
 from vidanon.geometry import within
+from vidanon.plan.certainty import median_scores
 from vidanon.plan.store import Plan
 from vidanon.track.company import below_closeup
 from vidanon.types import FloatArray
@@ -24,12 +25,12 @@ PART = 0.5
 
 
 def certainties(plan: Plan) -> dict[int, float]:
-    """0..1 of every track: `Plan.certainties`, and half of that for a part of one and the same surer person.
+    """0..1 of every track: `median_scores`, and half of that for a part of one and the same surer person.
 
     That is what always lies on their face, or below the chin of a close-up: detectors are sure of a neck for seconds.
     Who is found for certain is a face, wherever it is. Raises PlanError for a damaged plan.
     """
-    sure = plan.certainties()
+    sure = median_scores(plan)
     doubted = {number for number, value in sure.items() if value < CERTAIN}
     owners = {number for number, value in sure.items() if value >= OWNER}
     if not doubted or not owners:

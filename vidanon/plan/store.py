@@ -25,7 +25,7 @@ from vidanon.plan.check import missing
 from vidanon.plan.database import RESCAN, connect, is_cut_short, own_errors, plan_error
 from vidanon.plan.edits import anchor_of, person_name, replay
 from vidanon.plan.schema import PLAN_SCHEMA, Edit, Header, State
-from vidanon.types import SOURCES, UNNAMED, Action, Carried, Observation, ScannedFace, ScannedFrame, Track
+from vidanon.types import SOURCES, Action, Carried, Observation, ScannedFace, ScannedFrame, Track
 
 
 class Plan:
@@ -262,26 +262,6 @@ class Plan:
         sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source IN (?, ?, ?) GROUP BY track"
         seen = [SOURCES.index(source) for source in ("detected", "weak", "edited")]
         return {track: (first, last) for track, first, last in self._query(sql, *seen)}
-
-    def certainties(self) -> dict[int, float]:
-        """How sure the detector was that there is somebody, by track: the median of their detections' scores, 0..1.
-
-        Tracks of one identity are one person. Who was named, or corrected by hand, is there for certain.
-        """
-        sql = (
-            "WITH ranked AS (SELECT identity, score,"
-            " row_number() OVER (PARTITION BY identity ORDER BY score) AS place,"
-            " count(*) OVER (PARTITION BY identity) AS n"
-            " FROM observations JOIN tracks ON track = number WHERE source IN (?, ?))"
-            " SELECT identity, avg(score) FROM ranked WHERE place IN ((n + 1) / 2, n / 2 + 1) GROUP BY identity"
-        )
-        sure = dict(self._query(sql, *(SOURCES.index(source) for source in ("detected", "weak"))))
-        edited = "SELECT DISTINCT identity FROM observations JOIN tracks ON track = number WHERE source = ?"
-        told = {identity for (identity,) in self._query(edited, SOURCES.index("edited"))}
-        return {
-            t.number: 1.0 if t.identity in told or not UNNAMED.fullmatch(t.identity) else sure.get(t.identity, 1.0)
-            for t in self.tracks()
-        }
 
     def set_action(self, track: int, action: Action) -> None:
         """Decides what the renderer does with a track. Raises PlanError if there is no such track."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vidanon.plan.certainty import median_scores
 from vidanon.plan.store import Plan
 from vidanon.types import SOURCES, Action, Source
 
@@ -61,12 +62,12 @@ class PlanSummary:
 def summary(plan: Plan, certainties: Mapping[int, float] | None = None) -> PlanSummary:
     """The plan in numbers. Raises PlanError if it is damaged.
 
-    `certainties` by track; default: `Plan.certainties`.
+    `certainties` by track; default: `median_scores`.
     """
     base = plan.header.time_base
     start, end = next(plan.query("SELECT coalesce(min(pts), 0), coalesce(max(pts), 0) FROM frames"))
     counts: dict[int, dict[Source, int]] = {}
-    sure = plan.certainties() if certainties is None else certainties
+    sure = median_scores(plan) if certainties is None else certainties
     for track, source, n in plan.query(
         "SELECT track, source, count(*) FROM observations GROUP BY track, source ORDER BY track, source"
     ):
