@@ -50,6 +50,15 @@ WITHIN = 1 / 8
 SPEAKING = (0.1, 0.8)
 """how far around the mouth (sigma), in sides of the crop, they gain by how much less"""
 
+RIM = (0.03, 0.01)
+"""How far inside and outside the jaw, in sides of the crop, `without_bars` begins and is done in full."""
+OVERSHOOT = 0.05
+"""How much lighter or darker than what is on either side a rim may be."""
+CARRYING = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
+"""Widths (sigma) of the Gaussians that carry light to where it is not known, in sides of the crop, nearest first."""
+ENOUGH = 1 / 6
+"""share of a Gaussian's weight that is known, from which no wider one is asked"""
+
 GRAIN = (0.004, 0.03)
 """Noise below the first is not worth imitating (1/255), above the second it is texture."""
 
@@ -158,6 +167,44 @@ def contrasted(
     pair = np.asarray(cv2.GaussianBlur(pair, (0, 0), SHADING * small, borderType=cv2.BORDER_CONSTANT), np.float32)
     light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
     return _clipped(painted + (np.float32(amount) * weight * (luma - light))[..., None])
+
+
+def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:
+    """The crop [S, S, 3] without the light and dark bars a net draws along a jaw it cannot see.
+
+    From about the `jaw` [J, 2] (0..1 of the crop, from ear to ear, NaN = unknown) to where the context is `visible`
+    [S, S], its luma is nowhere lighter or darker than both the surroundings and the face beside it.
+    """
+    if not visible.any() or visible.all() or not np.isfinite(jaw).all():
+        return painted
+    side = len(painted)
+    outside = np.ones((side, side), np.uint8)
+    outline = np.concatenate([jaw, [[jaw[-1, 0], -1], [jaw[0, 0], -1]]]) * side
+    cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
+    away = (_away(outside > 0) - _away(outside == 0)) / np.float32(side)
+    t = np.clip((away + RIM[0]) / (RIM[0] + RIM[1]), 0, 1)
+    weight = np.where(visible, np.float32(0), t * t * (3 - 2 * t))
+    luma = painted @ LUMA
+    around = _carried(context @ LUMA, visible)
+    inner = _carried(luma, (away < -RIM[0]) & ~visible)
+    low, high = np.minimum(around, inner) - OVERSHOOT, np.maximum(around, inner) + OVERSHOOT
+    return _clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
+
+
+def _carried(luma: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Luma [S, S] smoothly continued from where it is `known` [S, S], by the nearest that is."""
+    side = len(luma)
+    small = max(8, side // 4)  # it is smooth: a quarter of the resolution holds it
+    both = np.stack([luma * known, known.astype(np.float32)], -1)
+    both = np.asarray(cv2.resize(both, (small, small), interpolation=cv2.INTER_AREA), np.float32)
+    total, have = np.zeros((small, small), np.float32), np.zeros((small, small), np.float32)
+    for sigma in CARRYING:
+        value, weight = np.moveaxis(_spread(both, sigma * small), -1, 0)
+        share = np.minimum(weight / ENOUGH, 1) * (1 - have)
+        total += share * value / np.maximum(weight, 1e-6)
+        have += share
+    full = cv2.resize(total / np.maximum(have, 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full, np.float32)
 
 
 def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:

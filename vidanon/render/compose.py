@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.blend import add_grain, contrasted, faded, grain_of, joined, match_colour, place, sharpened
+from vidanon.render.blend import (
+    add_grain,
+    contrasted,
+    faded,
+    grain_of,
+    joined,
+    match_colour,
+    place,
+    sharpened,
+    without_bars,
+)
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
@@ -28,7 +38,7 @@ from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
 from vidanon.render.threads import Threads
 from vidanon.settings import RenderSettings
-from vidanon.types import OPENINGS, FloatArray, Method, Observation, Patch, Region
+from vidanon.types import FACE_POINTS, OPENINGS, FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +49,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _LIPS = list(OPENINGS[0])
+_JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
 HALF_SEEN = 0.5
 """A pixel of the crop with less of its weight from visible source pixels is hidden."""
 
@@ -243,6 +254,7 @@ class FaceRenderer:
         crop = contrasted(crop, shown.visible, self.settings.contrast, mouth=mouth)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
         crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged)
+        crop = without_bars(crop, shown.context, shown.visible, shown.request.points[_JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
         window = painted_window(p.mask.alpha, p.region)
