@@ -47,6 +47,8 @@ SHADING = 1 / 10
 WITHIN = 1 / 8
 """... and how far inside the hidden area they gain contrast in full: near its edge is the picture's own contrast."""
 
+MOST = 0.06
+"""What is added stays below this: a pupil that is dark already must not become a hole."""
 SPEAKING = (0.1, 0.8)
 """how far around the mouth (sigma), in sides of the crop, they gain by how much less"""
 
@@ -166,7 +168,8 @@ def contrasted(
     pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
     pair = np.asarray(cv2.GaussianBlur(pair, (0, 0), SHADING * small, borderType=cv2.BORDER_CONSTANT), np.float32)
     light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
-    return _clipped(painted + (np.float32(amount) * weight * (luma - light))[..., None])
+    more = np.float32(MOST) * np.tanh(np.float32(amount / MOST) * (luma - light))
+    return _clipped(painted + (weight * more)[..., None])
 
 
 def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:
