@@ -71,13 +71,16 @@ def test_sharpening_steepens_edges_of_luma_where_the_crop_is_enlarged() -> None:
     np.testing.assert_allclose(change, np.repeat(change[..., :1], 3, 2), atol=1e-6)
     some = np.abs(sharpened(soft, 1.0, enlarged=1.2) - soft).max()
     assert 0 < some < np.abs(change).max() < np.abs(sharpened(soft, 2.0, enlarged=3.0) - soft).max()
+    spoken = sharpened(soft, 1.0, enlarged=3.0, mouth=np.array([0.5, 0.5], np.float32)) - soft
+    assert 0.05 < np.abs(spoken[60:68]).max() / np.abs(change).max() < 0.25
+    np.testing.assert_allclose(spoken[:4], change[:4], atol=2e-4)
     assert np.array_equal(sharpened(soft, 0.0, enlarged=3.0), soft)
     assert np.array_equal(sharpened(soft, 1.0, enlarged=0.5), soft)
     assert sharpened(np.ones((64, 64, 3), np.float32), 3.0, enlarged=9.0).max() == 1
 
 
 def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
-    """By the amount in the middle, by a fifth of it at the mouth, not at all where the picture is seen."""
+    """By the amount in the middle, by a tenth of it at the mouth, not at all where the picture is seen."""
     side, at = 128, np.linspace(-1, 1, 128, dtype=np.float32)
     away = np.hypot(at[:, None], at[None])
     visible = away > 0.7
@@ -90,7 +93,7 @@ def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
     middle = np.s_[56:72, 56:72]
     np.testing.assert_allclose(change[middle], 0.5 * np.broadcast_to(ripple, painted.shape)[middle], atol=4e-3)
     spoken = contrasted(painted, visible, 0.5, mouth=np.array([0.5, 0.5], np.float32)) - painted
-    assert 0.15 < np.abs(spoken[62:66, 62:66]).max() / np.abs(change[62:66, 62:66]).max() < 0.25
+    assert 0.05 < np.abs(spoken[62:66, 62:66]).max() / np.abs(change[62:66, 62:66]).max() < 0.15
     np.testing.assert_array_equal(contrasted(painted, visible, 0.5, mouth=np.full(2, np.nan)), painted + change)
     assert contrasted(painted, visible, 0.0) is painted
     assert contrasted(painted, np.ones_like(visible), 0.5) is painted
@@ -111,7 +114,7 @@ def test_a_bar_along_the_jaw_goes_and_what_lies_between_its_sides_stays() -> Non
         drawn = np.where(rim, np.float32(bar), edge)
         painted, context = (np.repeat(p[..., None], 3, 2) for p in (drawn, np.where(visible, edge, 0)))
         out = without_bars(painted, context, visible, jaw)[..., 0]
-        assert np.abs(out[rim] - level).max() < 0.12
+        assert np.abs(out[rim] - level).max() < 0.16
         assert np.abs(out - drawn)[~rim].max() < 0.08
     plain = np.repeat(edge[..., None], 3, 2)
     np.testing.assert_allclose(without_bars(plain, plain * visible[..., None], visible, jaw), plain, atol=0.03)

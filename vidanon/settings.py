@@ -105,7 +105,7 @@ class RenderSettings(Frozen, frozen=True):
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
     contrast: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.4
     """how much stronger the features of a new face are made than the generator paints them"""
-    sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 1.0
+    sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.5
     """how much the edges of a new face are steepened where it is enlarged: 0 = as painted, soft in close-ups"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""

@@ -49,13 +49,13 @@ WITHIN = 1 / 8
 
 MOST = 0.06
 """What is added stays below this: a pupil that is dark already must not become a hole."""
-SPEAKING = (0.1, 0.8)
+SPEAKING = (0.13, 0.9)
 """how far around the mouth (sigma), in sides of the crop, they gain by how much less"""
 
-RIM = (0.03, 0.01)
+RIM = (0.05, 0.03)
 """How far inside and outside the jaw, in sides of the crop, `without_bars` begins and is done in full."""
-OVERSHOOT = 0.05
-"""How much lighter or darker than what is on either side a rim may be."""
+OVERSHOOT = (0.12, 0.05)
+"""How much darker (chins cast a shadow) and how much lighter than what is on either side a rim may be."""
 CARRYING = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 """Widths (sigma) of the Gaussians that carry light to where it is not known, in sides of the crop, nearest first."""
 ENOUGH = 1 / 6
@@ -133,17 +133,27 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     return _clipped(painted + (fill - painted) * (t * t * (3 - 2 * t)))
 
 
-def sharpened(painted: FloatArray, amount: float, *, enlarged: float) -> FloatArray:
+def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: FloatArray | None = None) -> FloatArray:
     """The crop [S, S, 3] with steeper edges: unsharp masking of its luma, `amount` times what the Gaussian takes.
 
-    `enlarged` is how many source px a px of the crop becomes: faces smaller than the crop need none.
+    `enlarged` is how many source px a px of the crop becomes: faces smaller than the crop need none. Around the `mouth`
+    [2] (0..1 of the crop), where frames differ most, edges are steepened less.
     """
     t = np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1)
     if amount * t <= 0:
         return painted
     luma = painted @ LUMA
     detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
-    return _clipped(painted + np.float32(amount * t) * detail[..., None])
+    return _clipped(painted + (np.float32(amount * t) * _silent(len(painted), mouth) * detail)[..., None])
+
+
+def _silent(side: int, mouth: FloatArray | None) -> FloatArray | float:
+    """Weight [side, side] of what is made stronger in a face: 1, and less around a known mouth [2]."""
+    if mouth is None or not np.isfinite(mouth).all():
+        return 1.0
+    at = (np.arange(side, dtype=np.float32) + 0.5) / side
+    x, y = (np.exp(-0.5 * np.square((at - mouth[axis]) / SPEAKING[0])) for axis in (0, 1))
+    return np.asarray(1 - SPEAKING[1] * np.outer(y, x), np.float32)
 
 
 def contrasted(
@@ -159,10 +169,7 @@ def contrasted(
     side = len(painted)
     t = np.clip(_away(~visible) / np.float32(WITHIN * side), 0, 1)
     weight = t * t * (3 - 2 * t)
-    if mouth is not None and np.isfinite(mouth).all():
-        at = (np.arange(side, dtype=np.float32) + 0.5) / side
-        x, y = (np.exp(-0.5 * np.square((at - mouth[axis]) / SPEAKING[0])) for axis in (0, 1))
-        weight = weight * (1 - np.float32(SPEAKING[1]) * np.outer(y, x))
+    weight = weight * _silent(side, mouth)
     luma = painted @ LUMA
     small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
     pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
@@ -184,13 +191,14 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     outside = np.ones((side, side), np.uint8)
     outline = np.concatenate([jaw, [[jaw[-1, 0], -1], [jaw[0, 0], -1]]]) * side
     cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
-    away = (_away(outside > 0) - _away(outside == 0)) / np.float32(side)
+    away = _away(outside > 0) - _away(outside == 0)
+    away = (away - np.copysign(np.float32(0.5), away)) / np.float32(side)
     t = np.clip((away + RIM[0]) / (RIM[0] + RIM[1]), 0, 1)
     weight = np.where(visible, np.float32(0), t * t * (3 - 2 * t))
     luma = painted @ LUMA
     around = _carried(context @ LUMA, visible)
     inner = _carried(luma, (away < -RIM[0]) & ~visible)
-    low, high = np.minimum(around, inner) - OVERSHOOT, np.maximum(around, inner) + OVERSHOOT
+    low, high = np.minimum(around, inner) - OVERSHOOT[0], np.maximum(around, inner) + OVERSHOOT[1]
     return _clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
 
 

@@ -253,7 +253,7 @@ class FaceRenderer:
         mouth = shown.request.points[_LIPS].mean(axis=0)
         crop = contrasted(crop, shown.visible, self.settings.contrast, mouth=mouth)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
-        crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged)
+        crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged, mouth=mouth)
         crop = without_bars(crop, shown.context, shown.visible, shown.request.points[_JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
