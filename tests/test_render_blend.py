@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from vidanon.render.align import FacePose, crop_matrix, warp
-from vidanon.render.blend import add_grain, contrasted, faded, grain_of, match_colour, place, sharpened, without_bars
+from vidanon.render.blend import (
+    add_grain,
+    contrasted,
+    faded,
+    grain_of,
+    joined,
+    match_colour,
+    place,
+    sharpened,
+    without_bars,
+)
 from vidanon.types import FloatArray, Region
 
 
@@ -97,6 +107,21 @@ def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
     np.testing.assert_array_equal(contrasted(painted, visible, 0.5, mouth=np.full(2, np.nan)), painted + change)
     assert contrasted(painted, visible, 0.0) is painted
     assert contrasted(painted, np.ones_like(visible), 0.5) is painted
+
+
+def test_a_line_along_the_edge_of_the_visible_fades() -> None:
+    """Where painted and seen meet a line is blurred away; the middle of the face, and what is seen, are left alone."""
+    at = np.linspace(-1, 1, 128, dtype=np.float32)
+    away = np.hypot(at[:, None], at[None])
+    visible = away > 0.6
+    line = np.abs(away - 0.6) < 0.01
+    context = np.full((128, 128, 3), 0.5, np.float32)
+    painted = context + 0.1 * (away < 0.3)[..., None]
+    drawn = painted - 0.3 * line[..., None]
+    out = joined(drawn.astype(np.float32), context, visible)
+    assert np.abs(out - 0.5)[line].mean() < 0.12
+    np.testing.assert_allclose(out[away < 0.4], painted[away < 0.4], atol=2e-3)
+    np.testing.assert_allclose(out[away > 0.75], context[away > 0.75], atol=1e-6)
 
 
 def test_a_bar_along_the_jaw_goes_and_what_lies_between_its_sides_stays() -> None:

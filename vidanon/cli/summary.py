@@ -36,6 +36,9 @@ def describe(report: FileReport | ScanReport) -> list[str]:
     else:
         by_method = ", ".join(f"{number} {method}" for method, number in report.painted.items() if number)
         lines.append(f"  {size}, {count(report.faces, 'face')} covered: {by_method}")
+        rest = report.faces - sum(report.painted.values())
+        if rest > 0 and not report.resumed_at:
+            lines.append(f"  {rest} of them beyond the picture's edge, or behind a face that is covered")
     if report.fallbacks:
         lines.append(f"  {count(report.fallbacks, 'face')} could not be painted as asked and got the fallback")
     lines.append(f"  {report.device}, {report.decoder}, {report.encoder}: {_cost(report)}")

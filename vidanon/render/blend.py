@@ -31,6 +31,9 @@ SEAM = 1 / 20
 """Width of the passage from painted to seen pixels, in sides of the crop: the net learns to continue the picture
 only so far outside the hidden area."""
 
+EDGE = 1 / 64
+"""Width (sigma) of what is blurred along the edge of the visible, and of the Gaussian, in sides of the crop."""
+
 FILL = 1 / 6
 """Width (sigma) of the Gaussian that carries the surroundings into a face that fades, in sides of the crop ..."""
 FILL_REST = 0.02
@@ -96,10 +99,17 @@ def match_colour(
 
 
 def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_]) -> FloatArray:
-    """The crop [S, S, 3], colour matched, passing over into the context [S, S, 3] where that is `visible` [S, S]."""
+    """The crop [S, S, 3], colour matched, passing over into the context [S, S, 3] where that is `visible` [S, S].
+
+    Along the edge of what is visible it is blurred: nets draw a line there.
+    """
     if not visible.any():
         return painted
-    t = np.clip(_away(visible) / np.float32(SEAM * len(painted)), 0, 1)[..., None]
+    side, out = len(painted), _away(visible)
+    off = np.where(visible, out, _away(~visible)) / np.float32(EDGE * side)
+    soft = _spread(painted, EDGE * side, border=cv2.BORDER_REPLICATE)
+    painted = painted + (soft - painted) * np.exp(-0.5 * np.square(off))[..., None]
+    t = np.clip(out / np.float32(SEAM * side), 0, 1)[..., None]
     return _clipped(painted + (context - painted) * (t * t * (3 - 2 * t)))
 
 
@@ -182,8 +192,8 @@ def contrasted(
 def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:
     """The crop [S, S, 3] without the light and dark bars a net draws along a jaw it cannot see.
 
-    From about the `jaw` [J, 2] (0..1 of the crop, from ear to ear, NaN = unknown) to where the context is `visible`
-    [S, S], its luma is nowhere lighter or darker than both the surroundings and the face beside it.
+    From about the `jaw` [J, 2] (0..1 of the crop, from ear to ear, NaN = unknown) outwards, its luma is nowhere lighter
+    or darker than both the face beside it and the surroundings, as far as they are `visible` [S, S].
     """
     if not visible.any() or visible.all() or not np.isfinite(jaw).all():
         return painted
@@ -194,7 +204,7 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     away = _away(outside > 0) - _away(outside == 0)
     away = (away - np.copysign(np.float32(0.5), away)) / np.float32(side)
     t = np.clip((away + RIM[0]) / (RIM[0] + RIM[1]), 0, 1)
-    weight = np.where(visible, np.float32(0), t * t * (3 - 2 * t))
+    weight = t * t * (3 - 2 * t)
     luma = painted @ LUMA
     around = _carried(context @ LUMA, visible)
     inner = _carried(luma, (away < -RIM[0]) & ~visible)
