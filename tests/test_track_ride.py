@@ -92,6 +92,20 @@ def test_where_the_flow_there_does_not_lead_back_nothing_is_told() -> None:
     assert np.isfinite(moved[left]).all(axis=1).mean() > 0.7
 
 
+def test_faces_side_by_side_are_measured_as_one_after_the_other() -> None:
+    """The same bits, whatever the threads."""
+    boxes = np.array([[180, 60, 280, 180], [20, 20, 120, 140], [300, 90, 380, 190], [60, 150, 140, 250]], np.float32)
+    points, still = np.stack([marks(box) for box in boxes]), np.zeros((4, 2))
+    after = warped(room(8), np.array([[1.0, 0, 2.3], [0, 1.0, -1.6]]))
+    told = []
+    for threads in (1, 3):
+        meter = PointFlow(threads)
+        meter.step(room(8), boxes, points, still)
+        told.append(meter.step(after, boxes, points, still))
+    assert np.isfinite(told[0]).any(axis=(1, 2)).sum() >= 3
+    assert told[0].tobytes() == told[1].tobytes()
+
+
 def test_faces_at_the_edge_outside_or_tiny_are_no_error() -> None:
     """What cannot be measured is unknown."""
     meter = PointFlow()

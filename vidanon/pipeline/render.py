@@ -125,7 +125,7 @@ def render(
         infos = [camera.info for camera in cameras]
         writer = Writer(target, infos, settings=settings.output, identity=identity, secret=key)
         with writer:
-            renderer = FaceRenderer(settings.render, key, device)
+            renderer = FaceRenderer(settings.render, key, device, threads=settings.run.threads)
             decoders = [
                 _render_camera(camera, plan, sink, renderer, settings=settings, listen=listen)
                 for camera, plan, sink in zip(cameras, plans, writer.sinks, strict=True)

@@ -170,7 +170,7 @@ def _scan_frames(plan: Plan, info: VideoInfo, *, settings: Settings, device: str
         Reader(source, start=start, stream=info.stream, framerate=settings.output.framerate) as reader,
         Ahead(reader, depth=ahead) as decoded,
     ):
-        frames = _scanned(grouped(decoded, ahead), detector, landmarker, carrier, known)
+        frames = _scanned(grouped(decoded, ahead), detector, landmarker, carrier, known, threads=settings.run.threads)
         waiting: list[ScannedFrame] = []
         last_commit = time.monotonic()
         try:
@@ -239,12 +239,14 @@ def _scanned(
     landmarker: FaceLandmarker,
     carrier: Carrier,
     known: Mapping[int, ScannedFrame],
+    *,
+    threads: int,
 ) -> Iterator[ScannedFrame]:
     """Frames as the plan has them, each given out once the next one has told its flow.
 
     What is `known` of a frame, by index, is not looked for again.
     """
-    flow, point_flow = FlowMeter(FLOW_SIDE), PointFlow()
+    flow, point_flow = FlowMeter(FLOW_SIDE), PointFlow(threads)
     changes = ChangeMeter()
     seen: _Seen | None = None
     for frames in batches:

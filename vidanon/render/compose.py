@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,8 +35,8 @@ from vidanon.render.identity import latent, seed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
-from vidanon.render.threads import Threads
 from vidanon.settings import RenderSettings
+from vidanon.threads import Threads
 from vidanon.types import FACE_POINTS, OPENINGS, FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
@@ -131,12 +130,17 @@ class FaceRenderer:
         key: bytes,
         device: torch.device | str = "cpu",
         painter: FacePainter | None = None,
+        *,
+        threads: int = 0,
     ) -> None:
-        """`painter` default: the weights that ship, loaded only if the method is gan (may raise WeightsError)."""
+        """`painter` default: the weights that ship, loaded only if the method is gan (may raise WeightsError).
+
+        `threads` finish the faces of a frame, 0 = one per core.
+        """
         self.settings = settings
         self._key = key
         self._latents: dict[str, FloatArray] = {}
-        self._threads = Threads(max(1, cv2.getNumThreads()))
+        self._threads = Threads(threads)
         self._painter = painter
         if painter is None and settings.method == "gan":
             from vidanon.render.generate import FacePainter

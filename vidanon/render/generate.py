@@ -18,7 +18,7 @@ from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.memory import Portions
 from vidanon.models.painting import CpuPainter
 from vidanon.models.weights import load_weights
-from vidanon.render.threads import Threads
+from vidanon.threads import Threads
 from vidanon.types import N_FACE_POINTS, FloatArray
 
 FIXED_BATCH = 8

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from vidanon.render.threads import Threads
+from vidanon.threads import Threads
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,9 +12,10 @@ Out = TypeVar("Out")
 
 
 class Threads:
-    """Up to `count` threads; with one, everything is done where it is asked for."""
+    """Up to `count` threads, 0 = one per core; with one, everything is done where it is asked for."""
 
     def __init__(self, count: int) -> None:
+        count = count or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="faces") if count > 1 else None
 
     def map(self, function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
