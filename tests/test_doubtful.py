@@ -75,6 +75,32 @@ def test_who_is_hardly_a_face_is_covered_without_one_and_named(scanned: tuple[Pa
     assert not notes
 
 
+def test_what_is_hardly_a_face_covers_no_new_one(
+    scanned: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is pasted first in every frame, though the larger of two faces comes last otherwise."""
+    with Plan.open(scanned[1]) as plan:
+        tracks = plan.tracks()
+        seen = {t.number: [o for _, faces in plan.observations() for o in faces if o.track == t.number] for t in tracks}
+        larger = np.array([-9, -9, 9, 9], np.float32)
+        sure = certainties(plan)
+        grown = {
+            n: [replace(o, box=o.box + larger) if sure[n] < RenderSettings().doubt else o for o in items]
+            for n, items in seen.items()
+        }
+        plan.write_tracks([(t, grown[t.number]) for t in tracks])
+    orders = []
+    real = render_stage.paste
+    monkeypatch.setattr(
+        render_stage,
+        "paste",
+        lambda frame, patches: orders.append([p.region.x0 for p in patches]) or real(frame, patches),
+    )
+    painted(scanned, tmp_path / "out.mp4", doubtful="solid")
+    assert len(orders) == 12
+    assert all(len(order) == 2 and order[0] > order[1] for order in orders)
+
+
 @pytest.mark.parametrize(
     ("moved", "score", "left"),
     [((0, 130), 0.7, 0.35), ((30, 40), 0.7, 0.35), ((150, 0), 0.7, 0.7), ((0, 130), 0.85, 0.85)],

@@ -262,8 +262,8 @@ def _paint(
     jobs: list[FaceJob] = []
     owners: list[int] = []
     for i, (frame, observations) in enumerate(zip(batch, wanted, strict=True)):
-        # What is behind somebody is painted first, so that it covers nobody's new face.
-        for item in sorted(observations, key=lambda item: item.source != "hidden"):
+        # What is behind somebody, or hardly is anybody, is painted first, so that it covers nobody's new face.
+        for item in sorted(observations, key=lambda o: o.source != "hidden" and people[o.track].method is None):
             region = renderer.region(item, frame.width, frame.height)
             if region is None:
                 continue  # a padded or extrapolated face that has left the picture: there is nothing to cover
