@@ -65,7 +65,7 @@ def test_who_is_hardly_a_face_is_covered_without_one_and_named(scanned: tuple[Pa
         assert set(counts) == {"gan", method}
         assert counts["gan"] >= 12
         assert counts[method] >= 12
-        assert [n for n in notes if f"these tracks: {doubtful}:" in n and method in n]
+        assert [n for n in notes if f"tracks {doubtful} are" in n and method in n]
     for how in ({"doubtful": "gan"}, {"doubt": 0.0}):
         assert set(painted(scanned, tmp_path / f"{len(how)}{next(iter(how))}.mp4", **how)[0]) == {"gan"}
     with Plan.open(scanned[1]) as plan:

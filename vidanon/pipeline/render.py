@@ -178,8 +178,9 @@ def _render_camera(
         people = _measured(plan, people, settings.render)
         doubtful = ", ".join(str(number) for number, who in people.items() if who.method)
         if doubtful:
-            instead = f"get {settings.render.doubtful} instead of a new one; vidanon plan name makes people of them"
-            listen(Note(source, f"hardly faces, as of these tracks: {doubtful}: {instead}"))
+            instead = f"they get {settings.render.doubtful} instead of new faces"
+            hint = "vidanon plan name makes people of them"
+            listen(Note(source, f"tracks {doubtful} are hardly people: {instead}; {hint}"))
     meter = Meter("render", source, camera.info, listen, total=total, done=done)
     ahead = settings.run.batch_size
     # a face is blended with those of the frames before, so a render that goes on paints these again, and keeps none
