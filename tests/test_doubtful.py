@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ import pytest
 import torch
 from faulty import GAN, stand_ins, street_clip
 from street import CardDetector
+from test_plan_store import empty_frames, new_plan, track
 
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.pipeline import render as render_stage
@@ -21,7 +21,7 @@ from vidanon.pipeline.events import Event, Note
 from vidanon.plan.store import Plan
 from vidanon.render.generate import FacePainter
 from vidanon.settings import RenderSettings
-from vidanon.types import N_FACE_POINTS, Detections, FloatArray, ImageArray, Observation, ScannedFrame, Track
+from vidanon.types import N_FACE_POINTS, Detections, FloatArray, ImageArray, Observation
 
 KEY = bytes(range(32))
 
@@ -117,20 +117,11 @@ def test_a_neck_the_detector_is_sure_of_is_doubted_all_the_same(
     def seen(number: int, box: FloatArray, score: float) -> list[Observation]:
         return [Observation(i, number, box, points, score, "detected") for i in range(10)]
 
-    plan = Plan.create(
-        tmp_path / "a.plan",
-        source_name="a.mp4",
-        fingerprint="0",
-        width=640,
-        height=360,
-        time_base=Fraction(1, 30),
-        settings_json="{}",
-    )
-    with plan:
-        plan.append([ScannedFrame(i, i, (), 0.0, 0.0, (0.0, 0.0)) for i in range(10)])
+    with new_plan(tmp_path) as plan:
+        plan.append(empty_frames(10))
         plan.finish_scan()
         boxes = {1: (face, 0.95), 2: (part, score)}
-        plan.write_tracks([(Track(n, 0, 9, f"track-{n}", "anonymize"), seen(n, *how)) for n, how in boxes.items()])
+        plan.write_tracks([(track(n, 0, 9), seen(n, *how)) for n, how in boxes.items()])
         assert certainties(plan) == pytest.approx({1: 0.95, 2: left})
         plan.set_name(2, "child")
         assert certainties(plan)[2] == 1

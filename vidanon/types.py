@@ -81,6 +81,10 @@ OPENINGS = tuple(
 """Rows (upper, lower) of what opens and closes: the mouth, the subject's right eye, the left."""
 
 
+JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
+"""Rows of the outline of the lower face, from the subject's right ear over the chin to the left."""
+
+
 UNSAID = np.zeros((0, 5), np.float32)
 """stands for a table that was left out"""
 

@@ -36,10 +36,9 @@ from vidanon.render.identity import person
 from vidanon.render.shape import builds
 from vidanon.render.steady import Canvas
 from vidanon.settings import RenderSettings, Settings
+from vidanon.track.company import HEAD
 from vidanon.types import FloatArray, Method, Observation, Source, Track
 
-BEHIND = 0.5
-"""part of a hidden face in one that was seen, from which that one is all that there is to cover"""
 _FALLBACK = "fallback"
 """of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
 
@@ -217,13 +216,11 @@ def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSetting
 
     So it is the same wherever a render goes on.
     """
-    sure = certainties(plan)
+    sure, instead = certainties(plan), None if settings.doubtful == "gan" else settings.doubtful
     with closing(plan.observations()) as groups:
         own = builds((people[o.track].identity, o) for _, faces in groups for o in faces if o.track in people)
     return {
-        number: replace(
-            who, build=own.get(who.identity), method=settings.doubtful if sure[number] < settings.doubt else None
-        )
+        number: replace(who, build=own.get(who.identity), method=instead if sure[number] < settings.doubt else None)
         for number, who in people.items()
     }
 
@@ -286,4 +283,4 @@ def _paint(
 def _is_behind(hidden: Observation, others: Sequence[Observation]) -> bool:
     """Whether a face that was seen is where a hidden one is thought to be: only that one is painted."""
     seen = [other.box for other in others if other.source in {"detected", "weak", "edited"}]
-    return bool(seen) and float(within(hidden.box, np.array(seen)).max()) >= BEHIND
+    return bool(seen) and float(within(hidden.box, np.array(seen)).max()) >= HEAD

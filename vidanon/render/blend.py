@@ -109,13 +109,18 @@ def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_])
     off = np.where(visible, out, _away(~visible)) / np.float32(EDGE * side)
     soft = _spread(painted, EDGE * side, border=cv2.BORDER_REPLICATE)
     painted = painted + (soft - painted) * np.exp(-0.5 * np.square(off))[..., None]
-    t = np.clip(out / np.float32(SEAM * side), 0, 1)[..., None]
-    return _clipped(painted + (context - painted) * (t * t * (3 - 2 * t)))
+    return _clipped(painted + (context - painted) * _eased(out / np.float32(SEAM * side))[..., None])
 
 
 def _away(visible: NDArray[np.bool_]) -> FloatArray:
     """Px [S, S] from each pixel to the nearest that is not visible."""
     return np.asarray(cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+
+
+def _eased(part: ArrayLike) -> FloatArray:
+    """From 0 to 1 as `part` goes from 0 to 1, without a corner at either end."""
+    t = np.clip(np.asarray(part, np.float32), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _clipped(colour: ArrayLike) -> FloatArray:
@@ -139,8 +144,7 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     mean = (context * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
     known = _spread(context * weight[..., None], FILL * side)
     fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
-    t = np.float32(min(share, 1))
-    return _clipped(painted + (fill - painted) * (t * t * (3 - 2 * t)))
+    return _clipped(painted + (fill - painted) * _eased(share))
 
 
 def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: FloatArray | None = None) -> FloatArray:
@@ -177,13 +181,11 @@ def contrasted(
     if amount <= 0 or visible.all():
         return painted
     side = len(painted)
-    t = np.clip(_away(~visible) / np.float32(WITHIN * side), 0, 1)
-    weight = t * t * (3 - 2 * t)
-    weight = weight * _silent(side, mouth)
+    weight = _eased(_away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
     luma = painted @ LUMA
     small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
     pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
-    pair = np.asarray(cv2.GaussianBlur(pair, (0, 0), SHADING * small, borderType=cv2.BORDER_CONSTANT), np.float32)
+    pair = _spread(np.asarray(pair, np.float32), SHADING * small)
     light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
     more = np.float32(MOST) * np.tanh(np.float32(amount / MOST) * (luma - light))
     return _clipped(painted + (weight * more)[..., None])
@@ -203,8 +205,7 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
     away = _away(outside > 0) - _away(outside == 0)
     away = (away - np.copysign(np.float32(0.5), away)) / np.float32(side)
-    t = np.clip((away + RIM[0]) / (RIM[0] + RIM[1]), 0, 1)
-    weight = t * t * (3 - 2 * t)
+    weight = _eased((away + RIM[0]) / (RIM[0] + RIM[1]))
     luma = painted @ LUMA
     around = _carried(context @ LUMA, visible)
     inner = _carried(luma, (away < -RIM[0]) & ~visible)

@@ -37,7 +37,7 @@ from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
-from vidanon.types import FACE_POINTS, OPENINGS, FloatArray, Method, Observation, Patch, Region
+from vidanon.types import JAW, OPENINGS, FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _LIPS = list(OPENINGS[0])
-_JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
 HALF_SEEN = 0.5
 """A pixel of the crop with less of its weight from visible source pixels is hidden."""
 
@@ -258,7 +257,7 @@ class FaceRenderer:
         crop = contrasted(crop, shown.visible, self.settings.contrast, mouth=mouth)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
         crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged, mouth=mouth)
-        crop = without_bars(crop, shown.context, shown.visible, shown.request.points[_JAW])
+        crop = without_bars(crop, shown.context, shown.visible, shown.request.points[JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
         window = painted_window(p.mask.alpha, p.region)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vidanon.geometry import apply
 from vidanon.render.align import crop_matrix, face_pose
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, Observation
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, JAW, FloatArray, Observation
 
 
 def _rows(*parts: str) -> list[int]:
@@ -27,7 +27,7 @@ def _named(*names: str) -> list[int]:
 
 _LEFT_EYE = _rows("left_eye", "left_pupil", "left_lid", "left_brow")
 _RIGHT_EYE = _rows("right_eye", "right_pupil", "right_lid", "right_brow")
-_BROWS, _MOUTH, _JAW = _rows("_brow_"), _rows("mouth_", "lip_"), _rows("jaw_")
+_BROWS, _MOUTH = _rows("_brow_"), _rows("mouth_", "lip_")
 _NOSE, _CHIN, _MOUTH_RIGHT, _MOUTH_LEFT = _named("nose", "jaw_4", "mouth_right", "mouth_left")
 _EYES = _named("right_eye", "left_eye")
 _SIDES = (_named("jaw_0", "jaw_2"), _named("jaw_8", "jaw_6"))
@@ -145,7 +145,7 @@ def own_shape(points: FloatArray, traits: FloatArray, own: FloatArray | None, *,
     out[_MOUTH, 1] += raised + mouth
     out[_MOUTH_LEFT, 0] += lips * facing
     out[_MOUTH_RIGHT, 0] -= lips * facing
-    share = np.linspace(-1, 1, len(_JAW), dtype=np.float32)  # from the right ear over the chin to the left
-    out[_JAW, 0] += np.float32(jaw * facing) * np.clip(2 * share, -1, 1)
-    out[_JAW, 1] += np.float32(raised + chin) * (1 - np.abs(share))
+    share = np.linspace(-1, 1, len(JAW), dtype=np.float32)  # from the right ear over the chin to the left
+    out[JAW, 0] += np.float32(jaw * facing) * np.clip(2 * share, -1, 1)
+    out[JAW, 1] += np.float32(raised + chin) * (1 - np.abs(share))
     return out

@@ -17,7 +17,15 @@ from numpy.typing import ArrayLike
 
 from vidanon.geometry import Array
 from vidanon.threads import Threads
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FIVE_POINTS, N_FACE_POINTS, ON_FACE, FloatArray, ImageArray
+from vidanon.types import (
+    FACE_POINT_INDEX,
+    FIVE_POINTS,
+    JAW,
+    N_FACE_POINTS,
+    ON_FACE,
+    FloatArray,
+    ImageArray,
+)
 
 ROOM = 1.5
 """side of the window that flow is measured in, in face sizes"""
@@ -38,7 +46,6 @@ RETURN = 0.02
 """how far from where it began the flow there and back may end, in face sizes"""
 
 _ON_FACE = np.isin(np.arange(N_FACE_POINTS), ON_FACE)
-_JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
 _EYES, _MOUTH = ([FACE_POINT_INDEX[n] for n in names] for names in (FIVE_POINTS[:2], FIVE_POINTS[3:]))
 _DOWN = {
     FACE_POINT_INDEX[name]: step
@@ -122,7 +129,7 @@ class PointFlow:
 def _on_skin(points: Array, centre: Array, size: float) -> Array:
     """Where the flow of keypoints [30, 2] px is looked up: beside those that lie on an edge."""
     out = points.copy()
-    out[_JAW] += ON_JAW * (centre - points[_JAW])
+    out[JAW] += ON_JAW * (centre - points[JAW])
     down = points[_MOUTH].mean(axis=0) - points[_EYES].mean(axis=0)
     length = float(np.hypot(*down))
     if np.isfinite(length) and length > 0:
