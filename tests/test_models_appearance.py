@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from drawn_faces import write_faces
 
 from vidanon import geometry
-from vidanon.models.appearance import Appearance, features
+from vidanon.errors import InputError
+from vidanon.models.appearance import FINER, Appearance, Person, features, scaled
 from vidanon.models.layout import CANONICAL, controls, grid, kept, settled, unfolded, warp_field
-from vidanon.train.appearance import codes, cover_of, fit, gather, independent, shape_free, unlit
+from vidanon.train.appearance import Gathered, codes, cover_of, details, fit, gather, independent, shape_free, unlit
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import load_faces
+from vidanon.train.patterns import CLOSED, add_patterns, evenly_lit, plainest, rows_of
 from vidanon.types import FACE_POINT_INDEX
 
 FACIAL = [i for name, i in FACE_POINT_INDEX.items() if not name.endswith(("_ear", "_shoulder"))]
@@ -101,7 +106,7 @@ def test_in_profile_the_hidden_half_lets_go_and_nothing_is_painted_beyond_the_fa
     assert hidden[0, FACE_POINT_INDEX["jaw_1" if degrees > 0 else "jaw_7"]] == 0
     model = Appearance(8, 24)
     model.cover.fill_(1)
-    shown = model(points, torch.zeros(1, 8), 64)[0, 3]
+    shown = model(points, model.person(torch.zeros(1, 8)), 64)[0, 3]
     assert shown.max() > 0.9
     front = points[0, FACIAL, 0].max() if degrees > 0 else 1 - points[0, FACIAL, 0].min()
     beyond = shown if degrees > 0 else shown.flip(1)
@@ -166,7 +171,7 @@ def test_a_person_is_the_same_wherever_the_points_say(met: tuple[Appearance, tor
     back = [shape_free(model(p, model.person(latent), 96), p, 32) for p in (here, there)]
     other = shape_free(model(here, model.person(-latent), 96), here, 32)
     assert (back[0] - back[1]).abs().mean() < 0.25 * (back[0] - other).abs().mean()
-    assert model(here, latent, 96)[:, :, 0].abs().max() == 0
+    assert model(here, model.person(latent), 96)[:, :, 0].abs().max() == 0
 
 
 def test_people_nobody_is_have_traits_as_the_people_met_have_them(
@@ -174,7 +179,7 @@ def test_people_nobody_is_have_traits_as_the_people_met_have_them(
 ) -> None:
     """Codes drawn spread like the known ones, without their extremes; what sets a face's halves apart is damped."""
     model, known, _ = met
-    drawn = model.person(torch.randn(2000, 40, generator=torch.Generator().manual_seed(3)))
+    drawn = model.traits_of(torch.randn(2000, 40, generator=torch.Generator().manual_seed(3)))
     image = model.axes.unflatten(1, (3, 32, 32))
     used = model.axes.abs().sum(1) > 0
     even = ((image * image.flip(-1)).sum((1, 2, 3)) > 0) & used
@@ -183,7 +188,7 @@ def test_people_nobody_is_have_traits_as_the_people_met_have_them(
     assert odd.any()
     assert 0.4 < drawn[:, even].std(0).mean() / known[:, even].std(0).mean() < 1.05
     assert drawn[:, odd].std(0).max() < 0.3
-    assert torch.equal(model.person(torch.full((1, 40), 9.0)), model.person(torch.full((1, 40), 5.5)))
+    assert torch.equal(model.traits_of(torch.full((1, 40), 9.0)), model.traits_of(torch.full((1, 40), 5.5)))
 
 
 def test_independent_traits_are_found_in_a_mixture() -> None:
@@ -199,4 +204,159 @@ def test_independent_traits_are_found_in_a_mixture() -> None:
 def test_a_fresh_model_is_nobody() -> None:
     """Before it is fitted, every latent gives the same blank."""
     model = Appearance(8, 24)
-    assert model(CANONICAL[None], torch.ones(1, 8), 64).abs().max() == 0
+    assert model(CANONICAL[None], model.person(torch.ones(1, 8)), 64).abs().max() == 0
+
+
+def calm(gathered: Gathered) -> Gathered:
+    """The same faces as if they looked ahead, with open eyes and closed lips: those drawn for tests mostly speak."""
+    facts = gathered.facts.clone()
+    facts[:, [0, 5]], facts[:, 9:11] = 0.0, 0.1
+    return Gathered(gathered.data, facts)
+
+
+@pytest.fixture(scope="module")
+def patterned(met: tuple[Appearance, torch.Tensor, CropSampler]) -> Appearance:
+    """The model of the drawn people with whom of them may be a pattern."""
+    model, _, sampler = met
+    made = Appearance(40, 32)
+    made.load_state_dict(model.state_dict())
+    gathered = calm(gather(sampler, px=32))
+    add_patterns(made, sampler, gathered, plainest(made, gathered, sampler.patterns, most=3))
+    return made
+
+
+def test_only_synthetic_people_with_closed_lips_are_patterns(met: tuple[Appearance, torch.Tensor, CropSampler]) -> None:
+    """Whoever may live, speaks or blinks is none; with nobody synthetic there are none, and no error."""
+    model, _, sampler = met
+    gathered, count = calm(gather(sampler, px=32)), sampler.count
+    speaks, blinks = sampler.patterns.nonzero()[:2, 0]
+    gathered.facts[speaks, 5], gathered.facts[blinks, 9] = 2 * CLOSED, 0.01
+    rows = plainest(model, gathered, sampler.patterns, most=99)
+    assert 1 <= len(rows) < count
+    assert sampler.patterns[rows].all()
+    assert not sampler.patterns.all()
+    assert not {int(speaks), int(blinks)} & set(rows.tolist())
+    assert len(plainest(model, gathered, torch.zeros(count, dtype=torch.bool), most=99)) == 0
+    assert len(plainest(model, gathered, sampler.patterns, most=1)) == 1
+
+
+def test_the_plainest_faces_come_first() -> None:
+    """Of like faces one with a hat, one with glasses and one lit from a side are among the last."""
+    random = torch.Generator().manual_seed(5)
+    px, count = 48, 30
+    model = Appearance(8, px)
+    cover, _ = cover_of(px)
+    model.cover.copy_(cover[None])
+    faces = 0.3 * torch.randn(count, 3, px, px, generator=random)
+    x, y = grid(px, low=0.14, high=0.86, like=faces).unflatten(0, (px, px)).unbind(-1)
+    odd = {4: y < 0.29, 11: (((x - 0.5).abs() - 0.11).square() + (y - 0.43).square()).sqrt() < 0.08, 23: x < 0.5}
+    for row, where in odd.items():
+        faces[row] += 2.0 * where
+    facts = torch.zeros(count, 14)
+    facts[:, 9:11] = 0.1
+    gathered = Gathered((faces * cover.sqrt()).flatten(1).repeat(2, 1), facts.repeat(2, 1))
+    rows = plainest(model, gathered, torch.ones(count, dtype=torch.bool), most=count)
+    assert not set(rows[: count // 2].tolist()) & set(odd), "each part has its least plain face"
+
+
+def test_a_pattern_keeps_its_features_and_loses_light_from_one_side(patterned: Appearance) -> None:
+    """A quarter of a shadow is left, all of a crooked line, and of a highlight what skin may have."""
+    known = torch.zeros(1, 40)
+    told = scaled(patterned.mean[None], 64)
+    shadow = torch.linspace(-1, 1, 64).expand(1, 3, 64, 64)
+    line = torch.zeros(1, 3, 64, 64)
+    line[..., 20:22] = 1.0
+    lit, drawn = (evenly_lit(patterned, face - told, known) + told for face in (shadow, line))
+    torch.testing.assert_close(lit[..., 16:48], 0.25 * shadow[..., 16:48], atol=0.05, rtol=0)
+    assert drawn[..., 20:22].min() > 0.8
+    shine = torch.zeros(1, 3, 64, 64)
+    shine[..., 20:44] = 4.0
+    dull = evenly_lit(patterned, shine - told, known) + told
+    assert 1.6 < dull[..., 24:40].min() <= dull.max() < 1.81
+
+
+def test_patterns_are_listed_as_the_labels_name_them(tmp_path: Path) -> None:
+    """Rows of the training faces in the list's order; a name that is not there, and no file at all, are told."""
+    folder = write_faces(tmp_path / "faces")
+    with np.load(folder / "labels.npz") as stored:
+        labels = dict(stored)
+    labels["key"] = np.array([f"sheet {i}" for i in range(len(labels["source"]))])
+    np.savez(folder / "labels.npz", **labels)
+    listed = tmp_path / "patterns.txt"
+    listed.write_text("voteview/sheet 7\n\n t2i/sheet 4\n")
+    assert rows_of(listed, folder, count=12).tolist() == [3, 0]
+    with pytest.raises(InputError, match="such as voteview/sheet 7"):
+        rows_of(listed, folder, count=2)
+    with pytest.raises(InputError, match="cannot be read"):
+        rows_of(tmp_path / "none.txt", folder, count=2)
+
+
+def test_a_pattern_is_whole_where_codes_alone_are_not(
+    met: tuple[Appearance, torch.Tensor, CropSampler], patterned: Appearance
+) -> None:
+    """Code and detail together show the face they were taken from, to the last level; a code of few axes does not."""
+    _, _, sampler = met
+    gathered = gather(sampler, px=32)
+    few = fit(gathered, latent_dim=2, px=32)
+    known = codes(few, gathered)
+    rest = details(few, gathered, known)
+    points = CANONICAL[None].expand(len(known), -1, -1)
+    whole = scaled(few.texture(known, gathered.facts), 32) + rest
+    real = gathered.data.unflatten(1, (3, 32, 32)) / few.cover.sqrt().clamp(min=0.2)
+    inside = few.cover[0] > 0.5
+    x, y = grid(32, low=0.14, high=0.86, like=real).unflatten(0, (32, 32)).unbind(-1)
+    slit = ((x - 0.5).abs() < 0.04) & ((y - 0.637).abs() < 0.012)
+    mouth = ((x - 0.5).abs() < 0.2) & ((y - 0.637).abs() < 0.05)
+    assert (whole - real)[..., inside & ~mouth].abs().max() < 0.01
+    assert rest[..., slit].abs().max() < 0.2 * rest[..., inside & ~mouth].abs().max(), "nothing between the lips"
+    assert rest[..., inside].abs().mean() > 0.02
+    shown = few(points[:2], Person(known[:2], rest[:2]), 64)
+    assert (shown - few(points[:2], Person(known[:2], rest[:2] * 0), 64)).abs().max() > 0.2
+    stored, first = patterned.detail(0), plainest(patterned, calm(gathered), sampler.patterns, most=1)
+    large, facts = gather(sampler, px=32 * FINER, rows=first), calm(gathered).facts[first]
+    true = details(patterned, large, codes(patterned, Gathered(gathered.data[first], facts))).float()
+    true = evenly_lit(patterned, true, codes(patterned, Gathered(gathered.data[first], facts)))
+    assert (stored - true[0]).abs().mean() < 0.06
+
+
+def test_the_first_coordinate_picks_a_pattern_and_the_others_change_it(patterned: Appearance) -> None:
+    """Three patterns share the axis evenly; traits differ by little from the pattern's."""
+    count = len(patterned.ends)
+    latent = torch.randn(300, 40, generator=torch.Generator().manual_seed(6))
+    who = patterned.person(latent)
+    picked = [next(i for i in range(count) if torch.equal(d, patterned.detail(i))) for d in who.detail]
+    assert count == 3
+    assert min(picked.count(i) for i in range(count)) > 60
+    order = latent[:, 0].argsort()
+    assert [picked[i] for i in order] == sorted(picked)
+    off = who.code - patterned.patterns[torch.tensor(picked)]
+    assert 0 < off.std() < 0.5 * patterned.traits_of(latent).std()
+    assert patterned.person(torch.full((1, 40), 40.0)).code.isfinite().all()
+
+
+def test_fine_features_are_what_the_texture_cannot_hold(patterned: Appearance) -> None:
+    """Over some px of the texture they come to nothing; somebody without a pattern has none."""
+    who = patterned.person(torch.zeros(1, 40))
+    fine = patterned.fine(CANONICAL[None], who, 256)
+    assert fine.shape == (1, 1, 256, 256)
+    assert fine.std() > 0.01
+    smooth = torch.nn.functional.avg_pool2d(fine, 16)
+    assert smooth.std() < 0.25 * fine.std()
+    plain = Person(who.code, torch.zeros(1, 3, 32, 32))
+    assert patterned.fine(CANONICAL[None], plain, 256).abs().max() == 0
+
+
+def test_as_many_patterns_are_loaded_as_there_are(patterned: Appearance) -> None:
+    """Into a model with other patterns or none; weights that know of none give none."""
+    other = Appearance(40, 32)
+    other.load_state_dict(patterned.state_dict())
+    latent = torch.randn(2, 40, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(other.person(latent).detail, patterned.person(latent).detail)
+    older = {k: v for k, v in patterned.state_dict().items() if k not in {"pictures", "ends", "patterns"}}
+    other.load_state_dict(older)
+    assert len(other.ends) == 0
+    assert torch.equal(other.person(latent).code, other.traits_of(latent))
+    broken = Appearance(40, 32)
+    broken.load_state_dict({**patterned.state_dict(), "pictures": patterned.pictures * 0})
+    with pytest.raises(ValueError, match="pattern 0"):
+        broken.person(latent[:1] * 0 - 9)

@@ -120,6 +120,16 @@ def test_the_terms_look_only_where_they_should() -> None:
     assert losses.reconstruction(inside, image, hidden) > 0.9
 
 
+def test_detail_is_missed_however_wrong_the_tone_is() -> None:
+    """A soft face costs clearly more than a crisp one where both are too light, as nearly every guess is."""
+    hidden = torch.ones(1, 1, 32, 32)
+    image = 0.1 * torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    soft = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
+    crisp, faint = (losses.reconstruction(face + 0.3, image, hidden) for face in (image, soft))
+    assert faint > 1.5 * crisp
+    assert losses.reconstruction(image, image, hidden) == 0
+
+
 def test_a_face_that_moves_with_its_crop_is_steady_and_one_that_stays_is_not() -> None:
     """The term compares through the grid: the warped picture itself costs nothing."""
     random = torch.Generator().manual_seed(0)

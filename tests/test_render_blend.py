@@ -14,6 +14,7 @@ from vidanon.render.blend import (
     joined,
     match_colour,
     place,
+    refined,
     sharpened,
     without_bars,
 )
@@ -107,6 +108,21 @@ def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
     np.testing.assert_array_equal(contrasted(painted, visible, 0.5, mouth=np.full(2, np.nan)), painted + change)
     assert contrasted(painted, visible, 0.0) is painted
     assert contrasted(painted, np.ones_like(visible), 0.5) is painted
+
+
+def test_fine_features_are_added_inside_the_mask_as_bright_as_the_face_is() -> None:
+    """Twice the px; none where the picture is seen, half where the face is half as bright, none on small faces."""
+    visible = hole(64)
+    painted = np.full((64, 64, 3), 0.5, np.float32)
+    fine = np.random.default_rng(3).normal(0, 0.03, (128, 128)).astype(np.float32)
+    bright = refined(painted, fine, visible, 1.0, enlarged=3.0)
+    dark = refined(painted / 2, fine, visible, 1.0, enlarged=3.0)
+    assert bright.shape == (128, 128, 3)
+    np.testing.assert_allclose(bright[60:68, 60:68, 1] - 0.5, fine[60:68, 60:68], atol=1e-5)
+    np.testing.assert_allclose(dark[60:68, 60:68, 1] - 0.25, fine[60:68, 60:68] / 2, atol=1e-5)
+    np.testing.assert_allclose(bright[:8], 0.5, atol=1e-5)
+    np.testing.assert_allclose(refined(painted, fine, visible, 0.0, enlarged=3.0), 0.5, atol=1e-5)
+    np.testing.assert_allclose(refined(painted, fine, visible, 1.0, enlarged=0.5), 0.5, atol=1e-5)
 
 
 def test_a_line_along_the_edge_of_the_visible_fades() -> None:

@@ -1,4 +1,4 @@
-"""The verbs that make networks: train detector, publish, labels, landmarks, builds, generator.
+"""The verbs that make networks: train detector, publish, labels, landmarks, builds, patterns, generator.
 
 Each training room says in a frozen dataclass what it can be told. Its fields become options here, their docstrings
 the help, so that the two can never differ. That takes importing torch, which therefore waits until one of these
@@ -91,6 +91,17 @@ TRAIN = {
     [bold]Examples[/bold]
 
     $ vidanon train builds --data data/faces --target builds.json
+    """,
+    ),
+    "patterns": Job(
+        "vidanon.train.patterns",
+        "choose",
+        """Give generator weights other patterns: the invented faces whose detail new people get. No training.
+
+    [bold]Examples[/bold]
+
+    $ vidanon train patterns --data data/faces --weights weights/generator.safetensors --publish mine
+    $ vidanon train patterns --data data/faces --weights generator.safetensors --listed faces.txt --publish mine
     """,
     ),
     "generator": Job(

@@ -3,8 +3,9 @@
 A linear model of shape-free faces (active appearance models, Cootes, Edwards & Taylor 2001,
 https://doi.org/10.1109/34.927467). Every training face was warped until its keypoints lay on the canonical ones, its
 tone and shading were taken off, and the rest split into what pose and expression explain and what they do not; the
-principal axes of the latter are what a latent mixes. A standard normal latent is therefore a new person, the same
-one in every frame, and the keypoints say where that person's features go.
+principal axes of the latter are what a latent mixes. What axes cannot tell (lashes, wrinkles, pores: a mean of faces
+has none) comes from patterns: faces of invented people, kept whole. A standard normal latent picks one and changes its
+traits: a new person, the same one in every frame, and the keypoints say where that person's features go.
 
 In: a latent and keypoints. Out: the features' light and dark in the crop, for the generator to clothe in skin, light
 and surroundings. Shape comments: B batch, K latent, T texture px, S crop px.
@@ -12,6 +13,11 @@ and surroundings. Shape comments: B batch, K latent, T texture px, S crop px.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +31,27 @@ N_FEATURES = 14
 RAREST = 0.05
 """Share of the training faces, at each end of a trait, that nobody is made to look like."""
 KNOTS = 33
+FINER = 2
+"""Px of a pattern for each px of the texture."""
+STEP = 1 / 28
+"""Of a pattern's 256 levels, in contrasts of a face."""
+OFF = 0.3
+"""How far, in standard deviations, traits are from those of the pattern."""
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, wherever her keypoints are and whatever she does."""
+
+    code: Tensor
+    """[B, K] of the axes"""
+    detail: Tensor
+    """[B, 3, D, D] what the axes do not tell, D = T or FINER * T"""
+
+    def __getitem__(self, rows: slice) -> Person:
+        """Some of them."""
+        return Person(self.code[rows], self.detail[rows])
 
 
 def features(points: Tensor) -> Tensor:
@@ -92,9 +119,49 @@ class Appearance(nn.Module):
         """quantiles, from RAREST to 1 - RAREST, of the traits that a code is a mixture of"""
         self.register_buffer("mix", torch.eye(latent_dim))
         """[traits, axes]"""
+        self.pictures: Tensor
+        self.ends: Tensor
+        self.patterns: Tensor
+        self.register_buffer("pictures", torch.zeros(0, dtype=torch.uint8))
+        """what the axes do not tell of N patterns: WebP files of FINER * T px, one behind the other ..."""
+        self.register_buffer("ends", torch.zeros(0, dtype=torch.int64))
+        """... where each of them ends ..."""
+        self.register_buffer("patterns", torch.zeros(0, latent_dim))
+        """... and [N, K] their codes"""
+        self._details: dict[int, Tensor] = {}
 
-    def person(self, latent: Tensor) -> Tensor:
-        """The code [B, K] of the person a standard normal latent [B, K] stands for.
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in ("pictures", "ends", "patterns"):  # as many as there are; older weights have none
+            given = state_dict.setdefault(prefix + name, getattr(self, name)[:0])
+            setattr(self, name, torch.empty_like(given, device=self.mean.device))
+        self._details = {}
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def person(self, latent: Tensor) -> Person:
+        """Whom a standard normal latent [B, K] stands for.
+
+        Where there are patterns its first coordinate picks one, and all of them how the traits differ from that one's.
+        """
+        code, count = self.traits_of(latent), len(self.ends)
+        if count == 0:
+            return Person(code, code.new_zeros(len(code), 3, self.px, self.px))
+        picked = (torch.special.ndtr(latent[:, 0].float()) * count).long().clamp(0, count - 1)
+        return Person(self.patterns[picked] + OFF * code, torch.stack([self.detail(i) for i in picked.tolist()]))
+
+    def detail(self, index: int) -> Tensor:
+        """[3, D, D] what the axes do not tell of a pattern."""
+        if index not in self._details:
+            start = int(self.ends[index - 1]) if index else 0
+            data = self.pictures[start : int(self.ends[index])].cpu().numpy()
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+            if picture is None or picture.shape != (FINER * self.px, FINER * self.px, 3):
+                raise ValueError(f"pattern {index} of the appearance model is no picture of {FINER * self.px} px")
+            levels = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)
+            self._details[index] = ((levels - 128) * STEP).to(self.mean.device)
+        return self._details[index]
+
+    def traits_of(self, latent: Tensor) -> Tensor:
+        """The code [B, K] of somebody with the traits that a standard normal latent [B, K] picks.
 
         People differ by traits that most have a little of and few have much of: glasses are there or not, and half a
         pair looks like a ghost's. So a latent picks each trait from how the training faces have it, rarest left out.
@@ -113,16 +180,41 @@ class Appearance(nn.Module):
         return face
 
     @torch.no_grad()
-    def forward(self, points: Tensor, code: Tensor, size: int) -> Tensor:
+    def forward(self, points: Tensor, person: Person, size: int) -> Tensor:
         """[B, 4, S, S]: the face's features in the crop, and how far the model covers each pixel.
 
-        `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown; `code` [B, K].
+        `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown.
         """
         points = settled(points.float())
-        texture = self.texture(code.float(), features(points))
-        texture = torch.cat([texture * self.cover, self.cover.expand(len(points), -1, -1, -1)], 1)
-        field, shown = laid_out(points, size)
+        px = self.px if size * (HIGH - LOW) <= self.px else FINER * self.px
+        texture = self.texture(person.code.float(), features(points))
+        return self._placed(scaled(texture, px) + scaled(person.detail.float(), px), points, size)
+
+    @torch.no_grad()
+    def fine(self, points: Tensor, person: Person, size: int) -> Tensor:
+        """[B, 1, S, S]: of the features' luma what `px` cannot hold.
+
+        As `forward`; for crops that are enlarged after they were painted.
+        """
+        points = settled(points.float())
+        luma = (person.detail.float() * person.detail.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+        luma = scaled(luma, FINER * self.px)
+        return self._placed(luma - scaled(scaled(luma, self.px), FINER * self.px), points, size)[:, :1]
+
+    def _placed(self, texture: Tensor, points: Tensor, size: int) -> Tensor:
+        """[B, C + 1, S, S] of textures [B, C, D, D] and their cover, where settled keypoints [B, 30, 2] put them."""
+        cover = scaled(self.cover[None], texture.shape[-1]).expand(len(points), -1, -1, -1)
+        texture = torch.cat([texture * cover, cover], 1)
+        field, open_ = laid_out(points, size)
         if size < self.px:
             texture = F.interpolate(texture, size=(size, size), mode="area")
         where = (field - LOW) / (HIGH - LOW) * 2 - 1
-        return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False) * shown
+        return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False) * open_
+
+
+def scaled(texture: Tensor, px: int) -> Tensor:
+    """[B, C, px, px] of textures [B, C, D, D], D a multiple or a part of it."""
+    side = texture.shape[-1]
+    if side > px:
+        return F.avg_pool2d(texture, side // px)
+    return texture if side == px else F.interpolate(texture, size=(px, px), mode="bilinear", align_corners=False)

@@ -133,8 +133,8 @@ class Generator(nn.Module):
             )
         if points.shape != (b, N_FACE_POINTS, 2) or latent.shape != (b, self.config.latent_dim):
             raise ValueError(f"points {tuple(points.shape)} or latent {tuple(latent.shape)} do not fit the config")
-        code = self.appearance.person(latent)
-        return self.paint(context, hidden, points, code, self.appearance(points, code, size))
+        who = self.appearance.person(latent)
+        return self.paint(context, hidden, points, who.code, self.appearance(points, who, size))
 
     def paint(
         self, context: Tensor, hidden: Tensor, points: Tensor, code: Tensor, person: Tensor, *, fade: float = 1.0

@@ -64,6 +64,8 @@ FLATTEST = 0.12
 lies behind the near one, and a plate pinned to both would fold."""
 FORESHORTENED = (2.5, 5.0)
 """Where the picture shows the canonical face so many times narrower, it begins to fade, and is gone."""
+CELLS = 64
+"""The warp is worked out for at most so many places along a side of the crop: it is smooth."""
 FOLDED = (0.0, 0.15)
 """The same for area: what is turned inside out, or nearly, is not there."""
 
@@ -227,7 +229,7 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
     Returns ([B, S, S, 2] in 0..1 of the canonical crop, [B, 1, S, S] how much of it is to be shown).
     """
-    coarse = max(size // 2, 8)
+    coarse = min(max(size // 2, 8), CELLS)
     open_, hidden = unfolded(points)
     pins = controls(open_)
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)

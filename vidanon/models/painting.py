@@ -117,10 +117,10 @@ class CpuPainter:
     def __call__(self, context: Tensor, hidden: Tensor, points: Tensor, latent: Tensor) -> Tensor:
         """As `Generator.forward`, of one crop at the generator's resolution; MemoryError where that does not fit."""
         made = self._generator
-        code = made.appearance.person(latent)
-        person = made.appearance(points, code, context.shape[-1])
+        who = made.appearance.person(latent)
+        person = made.appearance(points, who, context.shape[-1])
         points = points[:, made.rows]
-        style = made.style(code, points)
+        style = made.style(who.code, points)
         before, behind = [], []
         for layer, squared, gain in self._styles:
             scale = layer.style(style)

@@ -43,12 +43,15 @@ SOFT = 1 / 100
 """Width (sigma) of the Gaussian whose loss sharpening makes up for, in sides of the crop: about what the mean of a
 face over thirteen frames, and a crop of a third of a close-up's px, are softer than the picture."""
 ENLARGED = (0.7, 2.0)
-"""Source px for each px of the crop from which on sharpening begins, and is done in full."""
+"""Source px for each px of the crop from which on what is finer than it begins to show, and shows in full."""
 
 SHADING = 1 / 10
 """Width (sigma) of the Gaussian that tells a face's features from its light, in sides of the crop ..."""
 WITHIN = 1 / 8
 """... and how far inside the hidden area they gain contrast in full: near its edge is the picture's own contrast."""
+
+FRINGE = 1 / 24
+"""How far inside the hidden area a face's finest features are there in full, in sides of the crop."""
 
 MOST = 0.06
 """What is added stays below this: a pupil that is dark already must not become a hole."""
@@ -159,6 +162,21 @@ def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: Flo
     luma = painted @ LUMA
     detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
     return _clipped(painted + (np.float32(amount * t) * _silent(len(painted), mouth) * detail)[..., None])
+
+
+def refined(
+    painted: FloatArray, fine: FloatArray, visible: NDArray[np.bool_], amount: float, *, enlarged: float
+) -> FloatArray:
+    """The crop [S, S, 3] at twice its resolution, [2S, 2S, 3], with the luma `fine` [2S, 2S] on it where it is hidden.
+
+    `amount` times of it, as bright as the face is there; `visible` [S, S]; `enlarged` as for `sharpened`.
+    """
+    t = np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1)
+    side = len(painted)
+    size = (2 * side, 2 * side)
+    weight = _eased(_away(~visible) / np.float32(FRINGE * side)) * (painted @ LUMA) * np.float32(2 * amount * t)
+    large = np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_CUBIC), np.float32)
+    return _clipped(large + (cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) * fine)[..., None])
 
 
 def _silent(side: int, mouth: FloatArray | None) -> FloatArray | float:

@@ -20,6 +20,7 @@ from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.blend import (
+    ENLARGED,
     add_grain,
     contrasted,
     faded,
@@ -27,6 +28,7 @@ from vidanon.render.blend import (
     joined,
     match_colour,
     place,
+    refined,
     sharpened,
     without_bars,
 )
@@ -260,6 +262,11 @@ class FaceRenderer:
         crop = without_bars(crop, shown.context, shown.visible, shown.request.points[JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
+        if enlarged > ENLARGED[0] and self.settings.detail > 0 and self._painter is not None:
+            fine = self._painter.fine(shown.request)
+            if fine is not None:
+                amount = self.settings.detail * (1 - p.job.fade)
+                fitted = refined(fitted, fine, shown.visible, amount, enlarged=enlarged)
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not

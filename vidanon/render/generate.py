@@ -56,6 +56,8 @@ class FacePainter:
             self._generator = CpuPainter(
                 ready, threads=1
             )  # two faces at once take half the time, one on two threads not
+        self._person = ready.appearance if isinstance(ready, Generator) else None
+        self._contrast = float(ready.contrast) / 2 if isinstance(ready, Generator) else 0.0
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
         self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
@@ -83,6 +85,18 @@ class FacePainter:
             return self._portions.run(self._call, requests)
         except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
             return [self._alone(request) for request in requests]
+
+    def fine(self, request: PaintRequest) -> FloatArray | None:
+        """[2S, 2S] the luma of what a crop of twice the resolution shows and the painted one is too coarse for.
+
+        To be added to R'G'B' 0..1 of a bright face as it is; None where the network's people have none.
+        """
+        if self._person is None or not len(self._person.ends):
+            return None
+        with torch.inference_mode():
+            who = self._person.person(self._tensor(request.latent[None]))
+            band = self._person.fine(self._tensor(request.points[None]), who, 2 * self.resolution)[0, 0]
+            return np.asarray((band * self._contrast).float().cpu().numpy(), np.float32)
 
     def _alone(self, request: PaintRequest) -> FloatArray | None:
         try:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidanon.models.appearance import HIGH, KNOTS, LOW, RAREST, Appearance, features
+from vidanon.models.appearance import HIGH, KNOTS, LOW, RAREST, Appearance, features, scaled
 from vidanon.models.layout import CANONICAL, controls, grid, settled, warp_field
 from vidanon.train.batches import CropSampler
 
@@ -27,6 +27,9 @@ LOPSIDED = 0.25
 from one side, and that is not the person's."""
 LEAST = 0.2
 """Least weight that is divided by: at the rim of the cover nothing is known well."""
+SLIT = (0.5, 0.637, 0.1, 0.016)
+"""Between the lips: middle and radii of an ellipse, in 0..1 of the canonical crop. What was there says what somebody
+did, not who it is: teeth of one mouth, the line where another is shut."""
 CHUNK = 50
 _FACIAL = 30
 """the first controls are facial points and hairline, the rest the crop's border"""
@@ -81,14 +84,17 @@ class Gathered:
     """[2 N, 14] pose and expression"""
 
 
-def gather(sampler: CropSampler, *, px: int) -> Gathered:
-    """Every face of the set as an unlit texture of `px`; a matter of minutes for thousands."""
+def gather(sampler: CropSampler, *, px: int, rows: Tensor | None = None) -> Gathered:
+    """Every face of the set as an unlit texture of `px`; a matter of minutes for thousands.
+
+    With `rows` [N] only these, as they are.
+    """
     cover, core = (t.to(sampler.device) for t in cover_of(px))
-    count = sampler.count
+    wanted = torch.arange(sampler.count) if rows is None else rows
     data, facts = [], []
-    for flip in (False, True):
-        for start in range(0, count, CHUNK):
-            index = torch.arange(start, min(start + CHUNK, count), device=sampler.device)
+    for flip in (False, True) if rows is None else (False,):
+        for start in range(0, len(wanted), CHUNK):
+            index = wanted[start : start + CHUNK].to(sampler.device)
             crops = sampler.batch(index, 2 * px, jitter=0.0, photometric=False, flip=flip)
             points = settled(crops.points)
             textures = unlit(shape_free(crops.image, points, px), core) * cover.sqrt()
@@ -160,3 +166,23 @@ def codes(model: Appearance, gathered: Gathered) -> Tensor:
     power = axes.square().sum(1).clamp(min=1e-12)
     known = (model.mean.flatten() * weigh) @ axes.T + mood @ ((model.moods * weigh) @ axes.T)
     return (gathered.data @ axes.T - known) / power
+
+
+def details(model: Appearance, gathered: Gathered, known: Tensor) -> Tensor:
+    """[N, 3, D, D] float16: of N faces gathered at D px what neither codes `known` [N, K] nor mood tell.
+
+    Nothing between the lips: a mouth that opens there shows what pose and expression make of it.
+    """
+    px = round((gathered.data.shape[1] / 3) ** 0.5)
+    cover, _ = cover_of(px)
+    weigh = cover.sqrt() / cover.sqrt().clamp(min=LEAST)
+    at = grid(px, low=LOW, high=HIGH, like=cover)
+    off = ((at - at.new_tensor(SLIT[:2])) / at.new_tensor(SLIT[2:])).square().sum(1)
+    outside = 1 - torch.exp(-off.square()).unflatten(0, (px, px))
+    found = []
+    for start in range(0, len(known), CHUNK):
+        rows = slice(start, start + CHUNK)
+        seen = gathered.data[rows].unflatten(1, (3, px, px)) / cover.sqrt().clamp(min=LEAST)
+        told = scaled(model.texture(known[rows], gathered.facts[rows]), px) * weigh
+        found.append(((seen - told) * outside).half())
+    return torch.cat(found)

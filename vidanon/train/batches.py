@@ -59,6 +59,7 @@ class CropSampler:
         self.people = torch.from_numpy(faces.people).to(device)
         self.count = int(faces.people.max()) + 1
         """people: the first so many pictures are theirs as they were taken"""
+        self.patterns = torch.from_numpy(faces.patterns).to(device)
         self.mirror = torch.tensor(MIRROR, device=device)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.device = device

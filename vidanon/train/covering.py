@@ -73,6 +73,7 @@ def some_covered(faces: Faces, count: int, rng: Generator, *, of: int | None = N
         faces.poses[everyone],
         weights / weights.sum(),
         faces.people[everyone],
+        faces.patterns,
     )
 
 

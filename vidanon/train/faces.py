@@ -49,6 +49,8 @@ IBUG: dict[str, tuple[int, ...]] = {
 """FACE_POINTS as means of the iBUG-68 mark-up plus two pupils; ears and shoulders come from the `pose` labels."""
 POSE = ("right_ear", "left_ear", "right_shoulder", "left_shoulder")
 SYNTHETIC = ("t2i", "sfhq")
+LARGE = 0.97
+"""Of a picture's side that a crop had in its source: below it, its finest px are made up."""
 TIGHT = 0.06
 """Margin of the smallest mask that is trained on, in face sizes ..."""
 WIDEST = 0.24
@@ -83,6 +85,8 @@ class Faces:
     """[N] sampling weight: both halves, synthetic and portraits, count alike; closed eyes and open mouths for more"""
     people: NDArray[np.intp]
     """[N] whose picture it is: row of the picture as it was, which comes before all turned ones"""
+    patterns: NDArray[np.bool_]
+    """[people] who is synthetic, and was no smaller than stored: what is taken from them shows nobody who lives"""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -178,7 +182,8 @@ def load_faces(
     weights = np.where(synthetic, 0.5 / share, 0.5 / (1 - share)).astype(np.float32) * rarity(points[: len(rows)])
     people = np.concatenate([np.arange(len(rows)), again])
     weights = weights[people]
-    return Faces(images, points, box, poses, weights / weights.sum(), people)
+    large = labels["native_px"][rows] >= LARGE * side if "native_px" in labels else np.ones(len(rows), np.bool_)
+    return Faces(images, points, box, poses, weights / weights.sum(), people, synthetic & large)
 
 
 def rarity(points: FloatArray) -> FloatArray:

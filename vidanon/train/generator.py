@@ -41,8 +41,7 @@ def train(options: GeneratorTraining) -> Path:
     held_out = load_faces(options.data, px=store, split="val", limit=64)
     others = CropSampler(held_out, device=trainer.device, seed=options.seed)
     sampler = CropSampler(faces, device=trainer.device, seed=options.seed + trainer.images)
-    if options.resume is None:
-        trainer.meet(sampler)
+    trainer.meet(sampler)
     start = last_log = last_save = time.monotonic()
     sums: dict[str, list[Tensor]] = {}
     if trainer.device.type == "cuda":

@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidanon.models.layers import down, up
 from vidanon.types import FACE_POINT_INDEX
 
+FINEST_FIRST = (2.0, 2.0, 1.5)
+"""Weight of each band of the pyramid, beside 1 for what is left of the picture."""
 _TELLING = [i for name, i in FACE_POINT_INDEX.items() if "_lid_" in name or "lip_" in name or name.startswith("mouth_")]
 
 
@@ -38,11 +41,19 @@ def low_frequency(painted: Tensor, image: Tensor, hidden: Tensor, *, cells: int 
 
 
 def reconstruction(painted: Tensor, image: Tensor, weight: Tensor) -> Tensor:
-    """L1 by `weight` [B, 1, S, S], the hidden part and where in it much is said with little.
+    """L1 between Laplacian pyramids by `weight` [B, 1, S, S], the hidden part and where in it much is said with little.
 
-    Where the code of the face itself is given, it teaches how the appearance model's features look in this light.
+    Where the person's code and detail are given, it teaches how these look in this light. L1 of the pictures themselves
+    would answer to nothing but tone as long as that is off, and tone can only be guessed (Lap1 loss, Bojanowski et al.
+    2018, https://arxiv.org/abs/1707.05776).
     """
-    return ((painted - image).abs() * weight).sum() / (weight.sum() * image.shape[1] + 1e-6)
+    off, total = (painted - image) * (weight > 0), painted.new_zeros(())
+    for share in FINEST_FIRST:
+        coarse = down(off)
+        band = off - up(coarse)
+        total = total + share * (band.abs() * weight).sum() / (weight.sum() * image.shape[1] + 1e-6)
+        off, weight = coarse, down(weight)
+    return total + (off.abs() * weight).sum() / (weight.sum() * image.shape[1] + 1e-6)
 
 
 def matching(painted: Mapping[int, Tensor], real: Mapping[int, Tensor]) -> Tensor:

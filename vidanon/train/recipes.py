@@ -50,6 +50,10 @@ class GeneratorTraining:
     """px of the coarsest level the run begins at; the resolution itself where it goes on from published weights"""
     turned: int = 1_500
     """so many of the faces are shown a second time with their heads turned in depth (train/turning.py)"""
+    patterns: int = 128
+    """so many synthetic faces of the set, the plainest, lend new people their detail (train/patterns.py)"""
+    listed: Path | None = None
+    """text file with the faces to take for that instead, "source/key" of the set's labels, one a line"""
     width: int = 1536
     """channels x px is held at this product: the price of a face"""
     max_channels: int = 192

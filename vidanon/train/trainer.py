@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from vidanon.errors import UsageError
+from vidanon.models.appearance import Person, scaled
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.weights import read_weights
 from vidanon.train import losses
-from vidanon.train.appearance import codes, fit, gather
+from vidanon.train.appearance import codes, details, fit, gather
 from vidanon.train.batches import CropBatch, CropSampler
+from vidanon.train.patterns import add_patterns, chosen
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import (
     EMA,
@@ -45,14 +47,14 @@ class Seen:
     """[B, ...]"""
     points: Tensor
     """[B, 30, 2] as detection would have them"""
-    codes: Tensor
-    """[B, L] of the appearance model"""
+    who: Person
+    """[B, ...] of the appearance model"""
     people: Tensor
-    """[B, 4, S, S] what that model makes of points and codes"""
+    """[B, 4, S, S] what that model makes of points and persons"""
 
     def __getitem__(self, rows: slice) -> Seen:
         """Some of them."""
-        return Seen(self.crops[rows], self.points[rows], self.codes[rows], self.people[rows])
+        return Seen(self.crops[rows], self.points[rows], self.who[rows], self.people[rows])
 
 
 class Trainer:
@@ -81,6 +83,8 @@ class Trainer:
         self.random = torch.Generator(self.device).manual_seed(options.seed)
         self.codes = torch.zeros(0, self.config.latent_dim, device=self.device)
         """[2 N, L] of the training faces, then of the same mirrored"""
+        self.details = torch.zeros(0, 3, 1, 1, dtype=torch.float16, device=self.device)
+        """[2 N, 3, D, D] what the codes do not tell of them"""
         self.phases = phases_for(options.resolution, options.first)
 
     @property
@@ -100,15 +104,21 @@ class Trainer:
         raise AssertionError("phases are never empty")
 
     def meet(self, sampler: CropSampler) -> None:
-        """Learns who the training faces are: their codes, and the appearance model itself where there is none yet."""
+        """Learns who the training faces are, and the appearance model and its patterns where there are none yet."""
+        appearance = self.g.appearance
         gathered = gather(sampler, px=self.config.appearance_px)
-        if not self.g.appearance.cover.any():
+        if not appearance.cover.any():
             shape = {"latent_dim": self.config.latent_dim, "px": self.config.appearance_px}
-            model = fit(gathered, **shape, seed=self.options.seed)
-            for network in (self.g, self.ema.network):
-                network.appearance.load_state_dict(model.state_dict())
-        self.codes = codes(self.g.appearance.cpu(), gathered).to(self.device)
-        self.g.appearance.to(self.device)
+            appearance.load_state_dict(fit(gathered, **shape, seed=self.options.seed).state_dict())
+        appearance.cpu()
+        self.codes = codes(appearance, gathered).to(self.device)
+        self.details = details(appearance, gathered, self.codes.cpu()).to(self.device)
+        if not len(appearance.ends):
+            o = self.options
+            rows = chosen(appearance, sampler, gathered, most=o.patterns, listed=o.listed, data=o.data)
+            add_patterns(appearance, sampler, gathered, rows)
+        appearance.to(self.device)
+        self.ema.network.appearance.load_state_dict(appearance.state_dict())
 
     def points(self, crops: CropBatch) -> Tensor:
         """[B, 30, 2] the conditioning points, a little off, some of them withheld, as detection has it."""
@@ -126,11 +136,15 @@ class Trainer:
         drop = drop | chance(0.03)  # nothing known at all
         return torch.where(drop[..., None], torch.nan, points + noise)
 
-    def somebody(self, rows: Tensor) -> Tensor:
-        """[2 B, L] codes: of the training faces `rows` [B], a little off, then of as many people nobody is."""
+    def somebody(self, rows: Tensor) -> Person:
+        """[2 B, ...] the training faces `rows` [B], a little off, then as many people nobody is."""
         shape = (2, len(rows), self.config.latent_dim)
         off, latents = torch.randn(shape, generator=self.random, device=self.device)
-        return torch.cat([self.codes[rows] + 0.1 * off, self.g.appearance.person(latents)])
+        made_up, detail = self.g.appearance.person(latents), self.details[rows].float()
+        return Person(
+            torch.cat([self.codes[rows] + 0.1 * off, made_up.code]),
+            torch.cat([detail, scaled(made_up.detail, detail.shape[-1])]),
+        )
 
     def step(self, sampler: CropSampler) -> dict[str, Tensor]:
         """One step of both networks; the terms' values."""
@@ -162,7 +176,7 @@ class Trainer:
         """[B, 3, S, S] faces, float32."""
         with self.mixed():
             crops = seen.crops
-            painted = self.g.paint(crops.context, crops.hidden, seen.points, seen.codes, seen.people, fade=fade)
+            painted = self.g.paint(crops.context, crops.hidden, seen.points, seen.who.code, seen.people, fade=fade)
         return painted.float()
 
     def _discriminate(
@@ -233,8 +247,8 @@ class Trainer:
         crops, grid = nudged(disturbed(seen.crops, self.random), self.random)
         # what the detector knew of the crop, it knows of the nudged one
         points = torch.where(torch.isfinite(seen.points), crops.points, torch.nan)
-        people = self.g.appearance(points, seen.codes, painted.shape[-1])
-        again = self.paint(Seen(crops, points, seen.codes, people), fade)
+        people = self.g.appearance(points, seen.who, painted.shape[-1])
+        again = self.paint(Seen(crops, points, seen.who, people), fade)
         return losses.equivariance(painted, again, grid, crops.hidden - crops.outside)
 
     def memory(self, others: CropSampler, means: dict[str, float]) -> dict[str, float]:
