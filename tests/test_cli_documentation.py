@@ -73,6 +73,7 @@ def test_the_verbs_are_all_there() -> None:
         "train generator",
         "train labels",
         "train landmarks",
+        "train patterns",
         "train publish",
     ]
 

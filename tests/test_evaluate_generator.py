@@ -84,6 +84,9 @@ class Painter:
         """As `FacePainter.paint`."""
         return [self.face(request) for request in requests]
 
+    def fine(self, _request: PaintRequest) -> None:
+        """Cards have no lashes."""
+
     def face(self, request: PaintRequest) -> FloatArray | None:
         """One crop."""
         shade = 0.05 * np.tanh(request.latent[:2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from vidanon.train import generator as gan
 from vidanon.train import landmarks, losses
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import MIRROR, load_faces, rarity
+from vidanon.train.patterns import PatternChoice, choose
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
 from vidanon.train.views import disturbed, elsewhere, nudged
@@ -301,3 +303,34 @@ def test_a_run_without_data_or_end_says_so(faces_folder: Path, tmp_path: Path) -
         gan.train(options(tmp_path, tmp_path / "run", resume=tmp_path / "none.safetensors"))
     with pytest.raises(UsageError, match="needs an end"):
         landmarks.check_budget(minutes=None, steps=None)
+
+
+def test_patterns_are_exchanged_without_training(faces_folder: Path, tmp_path: Path) -> None:
+    """Listed faces become patterns; all else of the weights and of their record stays; a name nobody has is refused."""
+    data = tmp_path / "faces"
+    shutil.copytree(faces_folder, data)
+    with np.load(data / "labels.npz") as stored:
+        labels = dict(stored)
+    keys = [f"sheet {i}" for i in range(len(labels["source"]))]
+    np.savez(data / "labels.npz", **{**labels, "key": np.array(keys)})
+    gan.train(options(data, tmp_path / "run", images=8, publish=tmp_path / "before"))
+    listed = tmp_path / "patterns.txt"
+    listed.write_text("t2i/sheet 4\nt2i/sheet 6\n", encoding="utf-8")
+    asked = PatternChoice(data, tmp_path / "before" / "generator.safetensors", tmp_path / "after", listed=listed)
+    before, _ = load_weights("generator", folder=tmp_path / "before")
+    assert choose(asked) == tmp_path / "after" / "generator.safetensors"
+    after, config = load_weights("generator", folder=tmp_path / "after")
+    assert len(after["appearance.ends"]) == len(after["appearance.patterns"]) == 2
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed <= {"appearance.pictures", "appearance.ends", "appearance.patterns"}
+    old, new = (read_manifest(tmp_path / folder)["generator"] for folder in ("before", "after"))
+    assert new["patterns"] == 2
+    assert (new["licence"], new["run"]) == (old["licence"], old["run"])
+    made = Generator(GeneratorConfig.from_dict(config))
+    made.load_state_dict(after)
+    latents = torch.tensor([[-2.0], [2.0]]).expand(2, made.config.latent_dim)
+    one, two = made.appearance.person(latents).detail
+    assert (one - two).abs().max() > 0.1
+    listed.write_text("t2i/nobody\n", encoding="utf-8")
+    with pytest.raises(InputError, match="nobody"):
+        choose(asked)
