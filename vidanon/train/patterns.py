@@ -22,7 +22,7 @@ from vidanon.models.appearance import FINER, HIGH, LOW, LUMA, STEP, Appearance, 
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.layout import grid
 from vidanon.models.weights import MANIFEST, read_manifest, read_weights, save_weights
-from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, gather
+from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, ellipse, gather
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import labels_of, load_faces
 
@@ -38,6 +38,9 @@ LIGHT = 1 / 16
 """Standard deviation of the Gaussian, in textures, that tells light from one side from crooked features."""
 HIGHLIGHT = (1.2, 0.6)
 """Where highlights begin, in contrasts of a face, and how far above it they end: oily skin is lit, and not a trait."""
+LIPS = (0.5, 0.648, 0.13, 0.055)
+"""Where lips are: middle and radii of an ellipse, in 0..1 of the canonical crop. They are nobody's in particular: wet
+ones shine, and where a mouth opens between them that looks like a tongue."""
 _YAW, _LIPS, _LIDS = 0, 5, (9, 10)
 
 
@@ -117,7 +120,7 @@ def add_patterns(model: Appearance, sampler: CropSampler, gathered: Gathered, ro
         part = rows[start : start + CHUNK]
         known = codes(model, Gathered(gathered.data[part], gathered.facts[part]))
         large = gather(sampler, px=FINER * model.px, rows=part)
-        for face in evenly_lit(model, details(model, large, known).float(), known):
+        for face in portable(model, details(model, large, known).float(), known):
             levels = (face / STEP + 128).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
             _, data = cv2.imencode(".webp", levels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
             pictures.append(torch.from_numpy(data.ravel()))
@@ -127,17 +130,22 @@ def add_patterns(model: Appearance, sampler: CropSampler, gathered: Gathered, ro
     model.patterns = torch.cat(found)
 
 
-def evenly_lit(model: Appearance, detail: Tensor, known: Tensor) -> Tensor:
-    """Details [R, 3, D, D] of faces with codes `known` [R, K] that take back highlights, and light from one side."""
+def portable(model: Appearance, detail: Tensor, known: Tensor) -> Tensor:
+    """Details [R, 3, D, D] of faces with codes `known` [R, K], made fit for other heads in other light.
+
+    They take back highlights, most of the light from one side, and all that the lips have of their own.
+    """
     px = detail.shape[-1]
-    told = scaled(model.mean + (known @ model.axes).unflatten(1, (3, model.px, model.px)), px)
-    face = told + detail
+    told = scaled((known @ model.axes).unflatten(1, (3, model.px, model.px)), px)
+    mean = scaled(model.mean[None], px)
+    face = mean + told + detail
     odd = ((face - face.flip(-1)) / 2).permute(0, 2, 3, 1).numpy()
     light = np.stack([cv2.GaussianBlur(each, (0, 0), LIGHT * px, borderType=cv2.BORDER_REPLICATE) for each in odd])
     face = face - (1 - LOPSIDED) * torch.from_numpy(light).permute(0, 3, 1, 2)
     luma = (face * face.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     over = (luma - HIGHLIGHT[0]).clamp(min=0)
-    return face - (over - HIGHLIGHT[1] * torch.tanh(over / HIGHLIGHT[1])) - told
+    face = face - (over - HIGHLIGHT[1] * torch.tanh(over / HIGHLIGHT[1]))
+    return torch.lerp(face, mean, ellipse(LIPS, px)) - mean - told
 
 
 def plainest(model: Appearance, gathered: Gathered, synthetic: Tensor, *, most: int) -> Tensor:
