@@ -157,8 +157,8 @@ class Appearance(nn.Module):
             if picture is None or picture.shape != (FINER * self.px, FINER * self.px, 3):
                 raise ValueError(f"pattern {index} of the appearance model is no picture of {FINER * self.px} px")
             levels = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)
-            self._details[index] = ((levels - 128) * STEP).to(self.mean.device)
-        return self._details[index]
+            self._details[index] = (levels - 128) * STEP
+        return self._details[index].to(self.mean.device)
 
     def traits_of(self, latent: Tensor) -> Tensor:
         """The code [B, K] of somebody with the traits that a standard normal latent [B, K] picks.
