@@ -336,6 +336,18 @@ def test_the_first_coordinate_picks_a_pattern_and_the_others_change_it(patterned
     assert patterned.person(torch.full((1, 40), 40.0)).code.isfinite().all()
 
 
+def test_an_open_eye_is_not_laid_over_shut_lids(patterned: Appearance) -> None:
+    """As the lids of one eye meet, the pattern's eye fades there, and nothing else of it."""
+    detail = torch.ones(1, 3, 64, 64)
+    open_, winking = torch.full((1, 14), 0.15), torch.full((1, 14), 0.15)
+    winking[:, 9] = 0.02
+    x, y = grid(64, low=0.14, high=0.86, like=detail).unflatten(0, (64, 64)).unbind(-1)
+    eye = ((x - 0.389).abs() < 0.03) & ((y - 0.391).abs() < 0.01)
+    assert (patterned.seen(detail, open_) == 1).all()
+    assert patterned.seen(detail, winking)[..., eye].max() < 0.3
+    assert patterned.seen(detail, winking)[..., (x > 0.5) | (y > 0.45)].min() > 0.99
+
+
 def test_fine_features_are_what_the_texture_cannot_hold(patterned: Appearance) -> None:
     """Over some px of the texture they come to nothing; somebody without a pattern has none."""
     who = patterned.person(torch.zeros(1, 40))

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidanon.models.layout import laid_out, settled
+from vidanon.models.layout import grid, laid_out, settled
 from vidanon.types import FACE_POINT_INDEX
 
 LOW, HIGH = 0.14, 0.86
@@ -37,6 +37,11 @@ STEP = 1 / 28
 """Of a pattern's 256 levels, in contrasts of a face."""
 OFF = 0.3
 """How far, in standard deviations, traits are from those of the pattern."""
+EYES = ((0.389, 0.391, 0.055, 0.022), (0.611, 0.391, 0.055, 0.022))
+"""Where eyes are, the subject's right one first: middle and radii of ellipses, in 0..1 of the canonical crop. A
+pattern's are open ..."""
+SHUTTING = (0.05, 0.11)
+"""... and give way to the axes' as lids shut, by their opening as `features` has it."""
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -179,6 +184,14 @@ class Appearance(nn.Module):
         face: Tensor = self.mean + (code @ self.axes + mood @ self.moods).unflatten(1, (3, self.px, self.px))
         return face
 
+    def seen(self, detail: Tensor, features: Tensor) -> Tensor:
+        """[B, C, D, D] of a person's detail what is to be seen of it: no open eye where lids are shut."""
+        shut = ((SHUTTING[1] - features[:, 9:11]) / (SHUTTING[1] - SHUTTING[0])).clamp(0, 1)
+        px = detail.shape[-1]
+        eyes = torch.stack([ellipse(eye, px, like=detail) for eye in EYES])
+        seen: Tensor = detail * (1 - (shut[:, :, None, None] * eyes).sum(1, keepdim=True))
+        return seen
+
     @torch.no_grad()
     def forward(self, points: Tensor, person: Person, size: int) -> Tensor:
         """[B, 4, S, S]: the face's features in the crop, and how far the model covers each pixel.
@@ -187,8 +200,9 @@ class Appearance(nn.Module):
         """
         points = settled(points.float())
         px = self.px if size * (HIGH - LOW) <= self.px else FINER * self.px
-        texture = self.texture(person.code.float(), features(points))
-        return self._placed(scaled(texture, px) + scaled(person.detail.float(), px), points, size)
+        doing = features(points)
+        texture = scaled(self.texture(person.code.float(), doing), px)
+        return self._placed(texture + self.seen(scaled(person.detail.float(), px), doing), points, size)
 
     @torch.no_grad()
     def fine(self, points: Tensor, person: Person, size: int) -> Tensor:
@@ -198,7 +212,7 @@ class Appearance(nn.Module):
         """
         points = settled(points.float())
         luma = (person.detail.float() * person.detail.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-        luma = scaled(luma, FINER * self.px)
+        luma = self.seen(scaled(luma, FINER * self.px), features(points))
         return self._placed(luma - scaled(scaled(luma, self.px), FINER * self.px), points, size)[:, :1]
 
     def _placed(self, texture: Tensor, points: Tensor, size: int) -> Tensor:
@@ -210,6 +224,14 @@ class Appearance(nn.Module):
             texture = F.interpolate(texture, size=(size, size), mode="area")
         where = (field - LOW) / (HIGH - LOW) * 2 - 1
         return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False) * open_
+
+
+def ellipse(place: tuple[float, float, float, float], px: int, *, like: Tensor) -> Tensor:
+    """[px, px] of a texture, 1 in the middle of an ellipse (x, y, radii; 0..1 of the canonical crop), 0 far off."""
+    at = grid(px, low=LOW, high=HIGH, like=like)
+    off = ((at - at.new_tensor(place[:2])) / at.new_tensor(place[2:])).square().sum(1)
+    within: Tensor = torch.exp(-off.square()).unflatten(0, (px, px))
+    return within
 
 
 def scaled(texture: Tensor, px: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidanon.models.appearance import HIGH, KNOTS, LOW, RAREST, Appearance, features, scaled
+from vidanon.models.appearance import HIGH, KNOTS, LOW, RAREST, Appearance, ellipse, features, scaled
 from vidanon.models.layout import CANONICAL, controls, grid, settled, warp_field
 from vidanon.train.batches import CropSampler
 
@@ -168,14 +168,6 @@ def codes(model: Appearance, gathered: Gathered) -> Tensor:
     return (gathered.data @ axes.T - known) / power
 
 
-def ellipse(place: tuple[float, float, float, float], px: int) -> Tensor:
-    """[px, px] of a texture, 1 in the middle of an ellipse (x, y, radii; 0..1 of the canonical crop), 0 far off."""
-    at = grid(px, low=LOW, high=HIGH, like=CANONICAL)
-    off = ((at - at.new_tensor(place[:2])) / at.new_tensor(place[2:])).square().sum(1)
-    within: Tensor = torch.exp(-off.square()).unflatten(0, (px, px))
-    return within
-
-
 def details(model: Appearance, gathered: Gathered, known: Tensor) -> Tensor:
     """[N, 3, D, D] float16: of N faces gathered at D px what neither codes `known` [N, K] nor mood tell.
 
@@ -184,7 +176,7 @@ def details(model: Appearance, gathered: Gathered, known: Tensor) -> Tensor:
     px = round((gathered.data.shape[1] / 3) ** 0.5)
     cover, _ = cover_of(px)
     weigh = cover.sqrt() / cover.sqrt().clamp(min=LEAST)
-    outside = 1 - ellipse(SLIT, px)
+    outside = 1 - ellipse(SLIT, px, like=cover)
     found = []
     for start in range(0, len(known), CHUNK):
         rows = slice(start, start + CHUNK)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from vidanon.errors import InputError
-from vidanon.models.appearance import FINER, HIGH, LOW, LUMA, STEP, Appearance, scaled
+from vidanon.models.appearance import FINER, HIGH, LOW, LUMA, STEP, Appearance, ellipse, scaled
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.layout import grid
 from vidanon.models.weights import MANIFEST, read_manifest, read_weights, save_weights
-from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, ellipse, gather
+from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, gather
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import labels_of, load_faces
 
@@ -145,7 +145,7 @@ def portable(model: Appearance, detail: Tensor, known: Tensor) -> Tensor:
     luma = (face * face.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     over = (luma - HIGHLIGHT[0]).clamp(min=0)
     face = face - (over - HIGHLIGHT[1] * torch.tanh(over / HIGHLIGHT[1]))
-    return torch.lerp(face, mean, ellipse(LIPS, px)) - mean - told
+    return torch.lerp(face, mean, ellipse(LIPS, px, like=face)) - mean - told
 
 
 def plainest(model: Appearance, gathered: Gathered, synthetic: Tensor, *, most: int) -> Tensor:
