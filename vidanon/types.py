@@ -85,6 +85,9 @@ JAW = [i for i, name in enumerate(FACE_POINTS) if name.startswith("jaw_")]
 """Rows of the outline of the lower face, from the subject's right ear over the chin to the left."""
 
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of R', G' and B' in luma, as BT.601 has it."""
+
 UNSAID = np.zeros((0, 5), np.float32)
 """stands for a table that was left out"""
 

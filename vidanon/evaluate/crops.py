@@ -17,7 +17,7 @@ from vidanon.media.frames import Frame
 from vidanon.media.pixels import read_region
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.mask import core_mask, outline_px
-from vidanon.types import FloatArray, ImageArray, Region
+from vidanon.types import LUMA, FloatArray, ImageArray, Region
 
 SIDE = 256
 """px of a crop's side"""
@@ -71,7 +71,7 @@ class Crop:
 
     def luma(self) -> FloatArray:
         """[SIDE, SIDE] 0..1"""
-        return np.asarray(self.rgb @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+        return np.asarray(self.rgb @ LUMA, np.float32)
 
     def grey(self) -> ImageArray:
         """[SIDE, SIDE] uint8, as optical flow takes it."""

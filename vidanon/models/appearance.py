@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidanon.models.layout import grid, laid_out, settled
-from vidanon.types import FACE_POINT_INDEX
+from vidanon.types import FACE_POINT_INDEX, LUMA
 
 LOW, HIGH = 0.14, 0.86
 """The texture's part of the canonical crop."""
@@ -42,7 +42,6 @@ EYES = ((0.389, 0.391, 0.055, 0.022), (0.611, 0.391, 0.055, 0.022))
 pattern's are open ..."""
 SHUTTING = (0.05, 0.11)
 """... and give way to the axes' as lids shut, by their opening as `features` has it."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True)

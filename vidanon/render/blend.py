@@ -14,9 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array, invert
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, warp
-from vidanon.types import FloatArray, Region
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+from vidanon.types import LUMA, FloatArray, Region
 
 RING = 0.14
 """Width of the band around the hidden area whose colours are fitted, in sides of the crop."""
@@ -150,18 +148,23 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     return _clipped(painted + (fill - painted) * _eased(share))
 
 
+def _showing(enlarged: float) -> float:
+    """0..1 how far what is finer than the crop shows where its px are `enlarged` source px wide."""
+    return float(np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1))
+
+
 def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: FloatArray | None = None) -> FloatArray:
     """The crop [S, S, 3] with steeper edges: unsharp masking of its luma, `amount` times what the Gaussian takes.
 
     `enlarged` is how many source px a px of the crop becomes: faces smaller than the crop need none. Around the `mouth`
     [2] (0..1 of the crop), where frames differ most, edges are steepened less.
     """
-    t = np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1)
-    if amount * t <= 0:
+    amount *= _showing(enlarged)
+    if amount <= 0:
         return painted
     luma = painted @ LUMA
     detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
-    return _clipped(painted + (np.float32(amount * t) * _silent(len(painted), mouth) * detail)[..., None])
+    return _clipped(painted + (np.float32(amount) * _silent(len(painted), mouth) * detail)[..., None])
 
 
 def refined(
@@ -171,10 +174,13 @@ def refined(
 
     `amount` times of it, as bright as the face is there; `visible` [S, S]; `enlarged` as for `sharpened`.
     """
-    t = np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1)
     side = len(painted)
     size = (2 * side, 2 * side)
-    weight = _eased(_away(~visible) / np.float32(FRINGE * side)) * (painted @ LUMA) * np.float32(2 * amount * t)
+    weight = (
+        _eased(_away(~visible) / np.float32(FRINGE * side))
+        * (painted @ LUMA)
+        * np.float32(2 * amount * _showing(enlarged))
+    )
     large = np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_CUBIC), np.float32)
     return _clipped(large + (cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) * fine)[..., None])
 

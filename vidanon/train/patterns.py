@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from vidanon.errors import InputError
-from vidanon.models.appearance import FINER, HIGH, LOW, LUMA, STEP, Appearance, ellipse, scaled
+from vidanon.models.appearance import FINER, HIGH, LOW, STEP, Appearance, ellipse, scaled
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.layout import grid
 from vidanon.models.weights import MANIFEST, read_manifest, read_weights, save_weights
 from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, gather
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import labels_of, load_faces
+from vidanon.types import LUMA
 
 CLOSED = 0.03
 """Most opening of the lips, as `features` has it."""

@@ -111,8 +111,8 @@ class Trainer:
             shape = {"latent_dim": self.config.latent_dim, "px": self.config.appearance_px}
             appearance.load_state_dict(fit(gathered, **shape, seed=self.options.seed).state_dict())
         appearance.cpu()
-        self.codes = codes(appearance, gathered).to(self.device)
-        self.details = details(appearance, gathered, self.codes.cpu()).to(self.device)
+        known = codes(appearance, gathered)
+        self.codes, self.details = (t.to(self.device) for t in (known, details(appearance, gathered, known)))
         if not len(appearance.ends):
             o = self.options
             rows = chosen(appearance, sampler, gathered, most=o.patterns, listed=o.listed, data=o.data)
@@ -277,7 +277,6 @@ class Trainer:
             **pack("ema", self.ema.network.state_dict()),
             **pack_optimizer("g_opt", self.g_opt),
             **pack_optimizer("d_opt", self.d_opt),
-            "codes": self.codes,
             "random": self.random.get_state(),
         }
 
@@ -294,7 +293,6 @@ class Trainer:
             ) from e
         unpack_optimizer("g_opt", tensors, self.g_opt)
         unpack_optimizer("d_opt", tensors, self.d_opt)
-        self.codes = tensors["codes"].to(self.device)
         self.random.set_state(tensors["random"])
         self.images, self.steps = int(numbers["images"]), int(numbers["steps"])
         self.minutes = float(numbers["minutes"])
