@@ -75,6 +75,7 @@ def test_the_verbs_are_all_there() -> None:
         "train landmarks",
         "train patterns",
         "train publish",
+        "train surroundings",
     ]
 
 

@@ -128,8 +128,13 @@ def test_progress_as_json_tells_the_whole_story(finished: tuple[Path, dict, str]
     """started, progress, a stage_done for each stage, finished: each line is JSON."""
     events = [json.loads(line) for line in finished[2].splitlines()]
     kinds = [event["event"] for event in events if event["event"] not in {"progress", "note"}]
-    assert kinds == ["started", "stage_done", "stage_done", "stage_done", "finished"]
-    assert [event["stage"] for event in events if event["event"] == "stage_done"] == ["scan", "settle", "render"]
+    assert kinds == ["started", *["stage_done"] * 4, "finished"]
+    assert [event["stage"] for event in events if event["event"] == "stage_done"] == [
+        "scan",
+        "settle",
+        "cast",
+        "render",
+    ]
     assert any(event["event"] == "progress" for event in events)
 
 

@@ -80,6 +80,8 @@ class Painter:
 
     resolution, latent_dim, device = 32, 4, "cpu"
 
+    expects = False
+
     def paint(self, requests: Sequence[PaintRequest]) -> list[FloatArray | None]:
         """As `FacePainter.paint`."""
         return [self.face(request) for request in requests]
@@ -384,8 +386,8 @@ def test_groups_are_told_by_cheeks_and_nose(tmp_path: Path) -> None:
         place = Place.of(np.array([28, 28, 68, 68], np.float32), points)
         with Reader(tmp_path / "skin.png") as reader:
             crop = cut(next(iter(reader)), place)
-        assert groups.tone(crop, place) == name
-        assert groups.tone(crop, Place.of(place_box(), UNKNOWN)) == groups.UNKNOWN
+        assert groups.tone(groups.skin(crop, place)) == name
+        assert groups.tone(groups.skin(crop, Place.of(place_box(), UNKNOWN))) == groups.UNKNOWN
     assert groups.pose(points) == "facing"
     assert groups.pose(points_of(**eyes, nose=(52.0, 50.0))) == "turned"
     assert groups.pose(points_of(**eyes, nose=(57.0, 50.0))) == "far turned"

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from vidanon.evaluate.bareness import bare_share
-from vidanon.evaluate.crops import FACE_PX, SIDE, Crop, Place
+from vidanon.evaluate.crops import FACE_PX, Crop, Place
 from vidanon.evaluate.series import NAN, Series, pooled, separation
 from vidanon.evaluate.speech import correlation, gain, openings
 from vidanon.evaluate.steadiness import high_pass, jitter
 from vidanon.evaluate.warping import WarpMeter, visible, warping_error
+from vidanon.models.embeddings import SIDE
 from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS
 
 SEEN = np.ones((SIDE, SIDE), bool)

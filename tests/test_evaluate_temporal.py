@@ -16,11 +16,11 @@ from street import CardDetector, CardLandmarker, Walker, make_street
 from vidanon.cli import main
 from vidanon.errors import InputError, OutputError, PlanError, UsageError
 from vidanon.evaluate import plots
-from vidanon.evaluate.crops import SIDE as CROP
 from vidanon.evaluate.modes import MODES, mode_plan
 from vidanon.evaluate.strips import strip, worst_moment
 from vidanon.evaluate.temporal import Output, measure
 from vidanon.media.probe import fingerprint
+from vidanon.models.embeddings import SIDE as CROP
 from vidanon.pipeline import scan as scan_stage
 from vidanon.plan import Plan
 from vidanon.settings import Settings
@@ -322,9 +322,10 @@ def test_embeddings_find_the_same_face_again() -> None:
     from skimage.data import astronaut
 
     from vidanon.evaluate.crops import Place
-    from vidanon.evaluate.embeddings import FaceEmbedder
+    from vidanon.models.embeddings import FaceEmbedder
+    from vidanon.render.align import CROP_SCALE
 
-    embedder = FaceEmbedder()
+    embedder = FaceEmbedder(scale=CROP_SCALE)
     picture = astronaut()
 
     def crop(x: float, y: float, size: float) -> ImageArray:

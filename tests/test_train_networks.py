@@ -15,6 +15,7 @@ from drawn_faces import write_faces
 from vidanon.errors import InputError, UsageError, WeightsError
 from vidanon.locations import weights_dir
 from vidanon.models.generator import Generator, GeneratorConfig
+from vidanon.models.landmarks import Landmarker, LandmarkerConfig
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
 from vidanon.train import landmarks, losses
@@ -168,6 +169,51 @@ def test_lids_and_lips_weigh_more_in_the_reconstruction() -> None:
     assert weight[0, 0, 17, 32] > 3.5
     assert weight[0, 0, 51, 51] == pytest.approx(1, abs=1e-3)
     assert (weight[1] == 1).all()
+
+
+class Card(Landmarker):
+    """A landmarker that sees one gesture: the mouth is as open as the crop is light; all else lies in its middle."""
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and spreads."""
+        points = torch.full((len(crops), 30, 2), 0.5)
+        points[:, FACE_POINT_INDEX["lip_lower_inner"], 1] += crops.mean((1, 2, 3))
+        return points, torch.zeros(len(crops), 30)
+
+
+def test_a_face_is_asked_to_do_what_its_keypoints_do() -> None:
+    """Nothing is to be gained where it does; unknown points ask for nothing, and gradients are numbers all the same."""
+    landmarker, random = Card(LandmarkerConfig()), torch.Generator().manual_seed(0)
+    asked = torch.full((2, 30, 2), 0.4)
+    asked[:, FACE_POINT_INDEX["lip_lower_inner"], 1] += 0.1
+    scale = 1.7 / landmarker.config.scale
+    right = torch.full((2, 3, 64, 64), 0.1 * scale, requires_grad=True)
+    shut = torch.zeros(2, 3, 64, 64, requires_grad=True)
+    follows, fails = (losses.expression(x, asked, landmarker, random, scale=scale) for x in (right, shut))
+    assert follows < 0.1 * fails
+    assert float(fails.detach()) == pytest.approx(0.1 / 12, rel=0.01)
+    fails.backward()
+    assert shut.grad is not None
+    assert (shut.grad[:, :, 16:-16, 16:-16] < 0).all()  # it looks at the middle
+    unknown = torch.full((2, 30, 2), torch.nan)
+    image = torch.zeros(2, 3, 64, 64, requires_grad=True)
+    silent = losses.expression(image, unknown, landmarker, random, scale=scale)
+    silent.backward()
+    assert float(silent.detach()) == 0
+    assert image.grad is not None
+    assert torch.isfinite(image.grad).all()
+
+
+def test_lids_are_put_off_together(faces_folder: Path) -> None:
+    """Points are as far off as a detector's, those of an eye or mouth by the same: what they do stays legible."""
+    trainer = gan.Trainer(options(faces_folder, Path()))
+    sampler = CropSampler(load_faces(faces_folder, px=64, split="train"), device=torch.device("cpu"), seed=0)
+    crops = sampler.batch(torch.zeros(400, dtype=torch.int64), 32, jitter=0.0)
+    off = trainer.points(crops) - crops.points
+    upper, lower, nose = (off[:, FACE_POINT_INDEX[n]] for n in ("left_lid_upper", "left_lid_lower", "nose"))
+    assert 0.005 < upper.nan_to_num().std() < 0.007
+    assert (upper - lower).nan_to_num().std() < 0.003
+    assert (upper - nose).nan_to_num().std() > 0.006
 
 
 def test_every_term_of_the_training_is_reported(faces_folder: Path, tmp_path: Path) -> None:

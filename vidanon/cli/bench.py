@@ -137,12 +137,13 @@ def steadiness(source: Path, target: Path, settings: Settings) -> Row | None:
     import dataclasses
 
     from vidanon.detect.landmarks import FaceLandmarker
-    from vidanon.evaluate.embeddings import FaceEmbedder
     from vidanon.evaluate.temporal import Output
     from vidanon.evaluate.temporal import measure as measure_temporal
     from vidanon.media.probe import is_still
+    from vidanon.models.embeddings import FaceEmbedder
     from vidanon.pipeline.device import pick_device
     from vidanon.plan.schema import PLAN_SUFFIX
+    from vidanon.render.align import CROP_SCALE
 
     if is_still(source):
         return None
@@ -151,7 +152,9 @@ def steadiness(source: Path, target: Path, settings: Settings) -> Row | None:
         target.with_name(target.name + PLAN_SUFFIX),
     )
     copy = Output(target.name, target)
-    found = measure_temporal(source, [copy], plan, embedder=FaceEmbedder(), locator=locator, every=EVERY)
+    found = measure_temporal(
+        source, [copy], plan, embedder=FaceEmbedder(scale=CROP_SCALE), locator=locator, every=EVERY
+    )
     return dataclasses.asdict(found.report.clips[1].whole)
 
 

@@ -101,16 +101,17 @@ def temporal(
     with ExitStack() as stack:
         from vidanon.detect.landmarks import FaceLandmarker
         from vidanon.evaluate import plots
-        from vidanon.evaluate.embeddings import FaceEmbedder
         from vidanon.evaluate.strips import strip as draw_strip
         from vidanon.evaluate.temporal import Output, measure
+        from vidanon.models.embeddings import FaceEmbedder
         from vidanon.pipeline.device import limit_threads, pick_device
+        from vidanon.render.align import CROP_SCALE
 
         screen = stack.enter_context(view(progress))
         stack.enter_context(console.stoppable("copies that were finished are kept"))
         if plot is not None:
             plots.require(plot, overwrite=settings.output.overwrite)
-        embedder = FaceEmbedder() if identity else None
+        embedder = FaceEmbedder(scale=CROP_SCALE) if identity else None
         limit_threads(settings.run.threads)
         locator = FaceLandmarker.shipped(pick_device(settings.run.device))
         if folder is not None and modes:

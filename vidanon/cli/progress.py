@@ -26,8 +26,8 @@ from vidanon.pipeline.reports import document, failure_document
 PLAIN_SECONDS = 5.0
 """between two plain lines of one stage"""
 
-VERBS = {"scan": "scanning", "settle": "settling", "render": "rendering"}
-DONE = {"scan": "scanned", "settle": "settled", "render": "rendered"}
+VERBS = {"scan": "scanning", "settle": "settling", "cast": "casting", "render": "rendering"}
+DONE = {"scan": "scanned", "settle": "settled", "cast": "cast", "render": "rendered"}
 
 
 def view(mode: ProgressMode) -> View:
@@ -103,7 +103,7 @@ class PlainView(View):
                     console.say(f"{VERBS[event.stage]} {event.path.name}: {', '.join(measures(event))}")
             case StageDone():
                 self._last = time.monotonic()
-                if event.stage != "settle":
+                if event.stage not in {"settle", "cast"}:
                     console.say(stage_line(event))
             case Failed():
                 _complain(event)

@@ -1,4 +1,4 @@
-"""The verbs that make networks: train detector, publish, labels, landmarks, builds, patterns, generator.
+"""The verbs that make networks: train detector, publish, labels, landmarks, builds, patterns, surroundings, generator.
 
 Each training room says in a frozen dataclass what it can be told. Its fields become options here, their docstrings
 the help, so that the two can never differ. That takes importing torch, which therefore waits until one of these
@@ -102,6 +102,16 @@ TRAIN = {
 
     $ vidanon train patterns --data data/faces --weights weights/generator.safetensors --publish mine
     $ vidanon train patterns --data data/faces --weights generator.safetensors --listed faces.txt --publish mine
+    """,
+    ),
+    "surroundings": Job(
+        "vidanon.train.surroundings",
+        "read_surroundings",
+        """Fit what a generator expects of a face by its surroundings: skin colour, and who suits. No training.
+
+    [bold]Examples[/bold]
+
+    $ vidanon train surroundings --data data/faces --weights weights/generator.safetensors --publish mine
     """,
     ),
     "generator": Job(

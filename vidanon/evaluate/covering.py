@@ -6,9 +6,10 @@ was shown, depends on the pixels it must not see.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from vidanon.evaluate.photos import Still
 from vidanon.media.frames import Frame
 from vidanon.media.pixels import paste, read_region
 from vidanon.render.align import face_pose, region_of
+from vidanon.render.casting import AS_DRAWN, Cast
 from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.identity import person
 from vidanon.render.mask import face_mask, outline_px
@@ -45,6 +47,8 @@ class Covered:
     """of each face of the photo, None where it has left the picture"""
     frame: Frame
     """the picture"""
+    casts: tuple[Cast, ...]
+    """of each face"""
 
     @property
     def fallbacks(self) -> int:
@@ -59,16 +63,32 @@ def cover(still: Still, renderer: FaceRenderer, *, name: str, frame: Frame | Non
     """
     frame = frame or still.frame
     faces: list[RenderedFace | None] = [None] * len(still.faces)
-    jobs = [(i, job) for i in range(len(still.faces)) if (job := _job(still, i, renderer, name, frame)) is not None]
-    for (i, _), face in zip(jobs, renderer.render([job for _, job in jobs]), strict=True):
+    casts = [AS_DRAWN] * len(still.faces)
+    jobs = {i: job for i in range(len(still.faces)) if (job := _job(still, i, renderer, name, frame)) is not None}
+    taken: set[int] = set()
+    for i in sorted(jobs, key=lambda i: still.faces[i].track):  # as `pipeline.casting` does
+        casts[i] = _cast(jobs[i], renderer, taken)
+        jobs[i] = replace(jobs[i], cast=casts[i])
+    for i, face in zip(jobs, renderer.render(list(jobs.values())), strict=True):
         faces[i] = face
-    return Covered(tuple(faces), _painted(frame, faces))
+    return Covered(tuple(faces), _painted(frame, faces), tuple(casts))
 
 
-def cover_subject(still: Still, before: Covered, renderer: FaceRenderer, *, name: str, face: Observation) -> Frame:
-    """The photo as covered before, but for its subject, which is painted again as `face`."""
+def _cast(job: FaceJob, renderer: FaceRenderer, taken: set[int]) -> Cast:
+    if not renderer.casts:
+        return AS_DRAWN
+    look = renderer.look(job)
+    return renderer.cast(job.identity, [] if look is None else [look], taken)
+
+
+def cover_subject(
+    still: Still, before: Covered, renderer: FaceRenderer, *, name: str, face: Observation, cast: Cast | None = None
+) -> Frame:
+    """The photo as covered before, but for its subject, which is painted again as `face`; `cast` default: anew."""
     moved = replace(still, faces=tuple(face if i == still.subject else f for i, f in enumerate(still.faces)))
     job = _job(moved, still.subject, renderer, name, still.frame)
+    if job is not None:
+        job = replace(job, cast=_cast(job, renderer, set()) if cast is None else cast)
     faces = list(before.faces)
     faces[still.subject] = renderer.render([job])[0] if job is not None else None
     return _painted(still.frame, faces)
@@ -150,7 +170,9 @@ def looks_under_mask(
     results = []
     for frame in (still.frame, scrambled(still, settings, seed=seed)):
         shown = _Shown(painter) if painter is not None and method == "gan" else None
-        made = cover(still, renderer(settings, method, key, cast("FacePainter | None", shown)), name=name, frame=frame)
+        made = cover(
+            still, renderer(settings, method, key, typing.cast("FacePainter | None", shown)), name=name, frame=frame
+        )
         arrays = [a for face in made.faces if face is not None for a in (face.patch.rgb, face.patch.alpha)]
         requests = shown.requests if shown is not None else []
         arrays += [np.asarray(getattr(request, field.name)) for request in requests for field in fields(request)]

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from vidanon.geometry import Array, apply
 from vidanon.media.frames import Frame
 from vidanon.media.pixels import read_region
+from vidanon.models.embeddings import SIDE
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.mask import core_mask, outline_px
 from vidanon.types import LUMA, FloatArray, ImageArray, Region
 
-SIDE = 256
-"""px of a crop's side"""
 FACE_PX = SIDE / CROP_SCALE
 """px of the face in the crop"""
 SQUARE: Array = (SIDE + FACE_PX * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])) / 2

@@ -19,11 +19,11 @@ from vidanon.errors import WeightsError
 from vidanon.evaluate import groups
 from vidanon.evaluate.covering import cover, cover_subject, looks_under_mask, renderer
 from vidanon.evaluate.crops import Crop, Place, cut
-from vidanon.evaluate.following import Embedder
 from vidanon.evaluate.photos import FaceFinder, Photo, Still
 from vidanon.evaluate.speech import Locator, Openings, seen_openings
 from vidanon.geometry import centre_size, from_centre_size, iou
 from vidanon.media.frames import Frame
+from vidanon.models.embeddings import Embedder
 from vidanon.settings import Settings
 from vidanon.types import FloatArray, ImageArray, Method, Observation
 
@@ -91,7 +91,8 @@ class Equipment:
         from vidanon.detect.landmarks import FaceLandmarker
         from vidanon.detect.onnx import OnnxNetwork
         from vidanon.detect.plain import PlainDetector
-        from vidanon.evaluate.embeddings import FaceEmbedder
+        from vidanon.models.embeddings import FaceEmbedder
+        from vidanon.render.align import CROP_SCALE
 
         detect = self.settings.detect
         threads = self.settings.run.threads
@@ -103,7 +104,7 @@ class Equipment:
         return Tools(
             detector=detector,
             locator=FaceLandmarker.shipped(self.device),
-            recognizer=FaceEmbedder(),
+            recognizer=FaceEmbedder(scale=CROP_SCALE),
             judges=judges or [detector],
             painter=self.painter(),
         )
@@ -152,6 +153,8 @@ class Seen:
     """of each column [128], the subject"""
     looked: dict[str, bool] = field(default_factory=dict)
     """of each column, whether the recognizer's own detector sees a face in the subject's crop"""
+    skin: dict[str, FloatArray | None] = field(default_factory=dict)
+    """of each column, the L*a*b* colour of the subject's cheeks"""
     openings: dict[str, Openings] = field(default_factory=dict)
     """of each column, the subject's lips and lids"""
     jittered: FloatArray | None = None
@@ -197,19 +200,21 @@ class Examiner:
         crops = {column: cut(frame, place) for column, frame in frames.items()}
         again = jittered(still.faces[still.subject], self._random(name))
         gan = covered["gan"]
-        moved = cover_subject(still, gan, self._renderers["gan"], name=name, face=again)
+        who = gan.casts[still.subject]  # as in a clip, where it is decided once
+        moved = cover_subject(still, gan, self._renderers["gan"], name=name, face=again, cast=who)
         same = still.faces[still.subject]
         strangers = [cover_subject(still, gan, other, name=name, face=same) for other in self._strangers]
         return Seen(
             photo,
             size_px=place.pose.size,
-            tone=groups.tone(crops[NONE], place),
+            tone=groups.tone(groups.skin(crops[NONE], place)),
             pose=groups.pose(place.points),
             fallbacks=gan.fallbacks,
             subject=still.subject,
             found={column: self._found(frame, still) for column, frame in frames.items()},
             vectors={column: recognizer.embed(crop.image()) for column, crop in crops.items()},
             looked={column: recognizer.sees(crop.image()) for column, crop in crops.items()},
+            skin={column: groups.skin(crop, place) for column, crop in crops.items()},
             openings={column: self._openings(crop, place) for column, crop in crops.items()},
             jittered=recognizer.embed(cut(moved, place).image()),
             others=tuple(recognizer.embed(cut(frame, place).image()) for frame in strangers),

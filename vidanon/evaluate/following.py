@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from vidanon.evaluate.speech import Locator, Openings, correlation, openings, se
 from vidanon.evaluate.warping import WarpMeter, warping_error
 from vidanon.geometry import apply, area, invert, iou
 from vidanon.media.frames import Frame
-from vidanon.types import FloatArray, ImageArray, Observation, ScannedFace, Track
+from vidanon.models.embeddings import Embedder
+from vidanon.types import FloatArray, Observation, ScannedFace, Track
 
 SURE = 0.65
 """score from which a scanned face that no track holds counts as a face"""
@@ -29,14 +29,6 @@ HELD = 0.5
 """part of a scanned face's box that lies in a planned one's, from which it is the same face"""
 SAME_FACE = 0.3
 """overlap from which boxes of two plans are one face"""
-
-
-class Embedder(Protocol):
-    """Makes recognition vectors, such as embeddings.FaceEmbedder."""
-
-    def embed(self, crop: ImageArray) -> FloatArray:
-        """[128] of a crop of crops.py."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

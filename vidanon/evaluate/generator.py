@@ -132,6 +132,7 @@ class _Crowd:
             jitter_distance=_median(self._jitters()) if column == GAN else None,
             latents_distance=_median(self._strangers()) if column == GAN else None,
             frechet=spread,
+            skin=_median(self._skins(column)),
             mouth=correlation(*mouths),
             mouth_gain=gain(*mouths),
             lids=correlation(*lids),
@@ -143,6 +144,11 @@ class _Crowd:
         """(in the originals, in the column), photo by photo."""
         before, after = ([getattr(one.openings[c], what) for one in self.known] for c in (NONE, column))
         return before, after
+
+    def _skins(self, column: str) -> list[float]:
+        """How far the colour of cheeks is from the original's, photo by photo."""
+        pairs = [(one.skin.get(column), one.skin.get(NONE)) for one in self.known]
+        return [float(np.linalg.norm(a - b)) for a, b in pairs if a is not None and b is not None]
 
     def _jitters(self) -> list[float]:
         pairs = [(one.jittered, one.vectors[GAN]) for one in self.known]

@@ -33,6 +33,8 @@ class Figures:
     """dlib distance between paintings of one face with two latents, median"""
     frechet: float | None
     """Fréchet distance of the recognition vectors from those of real faces"""
+    skin: float | None
+    """how far the colour of the cheeks is from the original's, CIE 1976 dE, median"""
     mouth: float | None
     """correlation of mouth opening over the photos, original against this"""
     mouth_gain: float | None

@@ -131,6 +131,7 @@ def _rows(report: GeneratorReport) -> list[tuple[str, str, list[str]]]:
         row("crop off by up to 4 %: dlib distance, median", "<= 0.25", "jitter_distance", ".3f"),
         row("another latent: dlib distance, median", ">= 0.55", "latents_distance", ".3f"),
         row("Fréchet distance from real faces", "", "frechet", ".4f"),
+        row("skin colour off by (dE), median", "", "skin", ".1f"),
         row("mouth opening, correlation", ">= 0.9", "mouth", ".3f"),
         row("  how far for the original's 1", "", "mouth_gain", ".2f"),
         row("lid opening, correlation", ">= 0.9", "lids", ".3f"),

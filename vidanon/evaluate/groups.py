@@ -23,10 +23,9 @@ CHEEK = 0.06
 """half the side of a patch of cheek, in face sizes"""
 
 
-def tone(crop: Crop, place: Place) -> str:
-    """Skin tone by the individual typology angle atan((L* - 50) / b*) of the cheeks, in the photo's own light.
-
-    The colour is the median of two patches of cheek, halfway from each eye to its corner of the mouth, a bit outwards.
+def skin(crop: Crop, place: Place) -> FloatArray | None:
+    """CIE L*a*b* [3] of the skin: the median of two patches of cheek, halfway from each eye to its corner of the mouth,
+    a bit outwards. None where they cannot be found.
     """
     points = apply(place.matrix, place.points)
     patches = []
@@ -40,9 +39,16 @@ def tone(crop: Crop, place: Place) -> str:
             continue
         patches.append(crop.rgb[low[1] : high[1], low[0] : high[0]].reshape(-1, 3))
     if not patches:
-        return UNKNOWN
+        return None
     colour = np.median(np.concatenate(patches), axis=0).astype(np.float32)
-    lightness, _, yellow = (float(v) for v in cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0])
+    return np.asarray(cv2.cvtColor(colour.reshape(1, 1, 3), cv2.COLOR_RGB2Lab)[0, 0], np.float32)
+
+
+def tone(colour: FloatArray | None) -> str:
+    """Group of a skin's L*a*b* colour [3] by the individual typology angle atan((L* - 50) / b*)."""
+    if colour is None:
+        return UNKNOWN
+    lightness, _, yellow = (float(v) for v in colour)
     angle = float(np.degrees(np.arctan2(lightness - 50, max(yellow, 1e-3))))
     return next(name for least, name in TONES if angle >= least)
 

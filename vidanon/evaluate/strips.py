@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidanon.evaluate.crops import SIDE, Place, cut
+from vidanon.evaluate.crops import Place, cut
 from vidanon.evaluate.report import Measured
 from vidanon.evaluate.temporal import Output
 from vidanon.media.filters import contact_sheet
 from vidanon.media.reader import Reader
+from vidanon.models.embeddings import SIDE
 from vidanon.plan import Plan
 from vidanon.types import ImageArray
 

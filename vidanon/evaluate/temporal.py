@@ -13,11 +13,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from vidanon.errors import InputError, PlanError
-from vidanon.evaluate.following import Embedder, Following
+from vidanon.evaluate.following import Following
 from vidanon.evaluate.report import Measured
 from vidanon.evaluate.speech import Locator
 from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Reader
+from vidanon.models.embeddings import Embedder
 from vidanon.plan import Plan
 from vidanon.types import Observation, ScannedFace
 

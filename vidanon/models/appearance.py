@@ -146,11 +146,17 @@ class Appearance(nn.Module):
 
         Where there are patterns its first coordinate picks one, and all of them how the traits differ from that one's.
         """
-        code, count = self.traits_of(latent), len(self.ends)
-        if count == 0:
+        code = self.traits_of(latent)
+        if not len(self.ends):
             return Person(code, code.new_zeros(len(code), 3, self.px, self.px))
-        picked = (torch.special.ndtr(latent[:, 0].float()) * count).long().clamp(0, count - 1)
+        picked = self.picked(latent)
         return Person(self.patterns[picked] + OFF * code, torch.stack([self.detail(i) for i in picked.tolist()]))
+
+    def picked(self, latent: Tensor) -> Tensor:
+        """[B] which pattern a latent [B, K] picks, of one or more."""
+        count = len(self.ends)
+        which: Tensor = (torch.special.ndtr(latent[:, 0].float()) * count).long().clamp(0, count - 1)
+        return which
 
     def detail(self, index: int) -> Tensor:
         """[3, D, D] what the axes do not tell of a pattern."""

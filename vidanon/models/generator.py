@@ -11,6 +11,7 @@ be run, and grown, at any power of two from 8 px to its own resolution.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from vidanon.models.appearance import Appearance
 from vidanon.models.layers import Conv, Linear, PointMaps, StyledConv, act, down, up
+from vidanon.models.surroundings import Expected, Surroundings
 from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS
 
 POINT_NAMES = (
@@ -94,6 +96,7 @@ class Generator(nn.Module):
             self.BASE << i for i in range((config.resolution // self.BASE).bit_length())
         ]  # 4, 8 .. resolution
         self.appearance = Appearance(latent, config.appearance_px)
+        self.surroundings = Surroundings({s: c(s) for s in self.sizes})
         self.rows = [FACE_POINT_INDEX[name] for name in config.point_names]
         self.maps = PointMaps()
         self.mapping = nn.ModuleList([Linear(latent + p, latent, rate=0.1), Linear(latent, latent, rate=0.1)])
@@ -149,19 +152,7 @@ class Generator(nn.Module):
         maps = {s: self.maps(points, s) for s in sizes}
         w = self.style(code, points)
 
-        x = torch.cat([context, hidden, person], 1)
-        feature: Tensor | None = None
-        kept: dict[int, Tensor] = {}
-        for s in reversed(sizes):
-            k = str(s)
-            entry = self.from_rgb[k](x) + self.enc_points[k](maps[s])
-            if feature is not None:
-                entry = (entry + feature * (fade if s == size // 2 else 1.0)) * HALF
-            kept[s] = h = act(entry)
-            if s > self.BASE:
-                feature = act(self.enc[k](down(h)))
-                x = down(x)
-
+        kept = self._encoded(torch.cat([context, hidden, person], 1), maps, fade)
         h = act(self.bottom(kept[self.BASE]))
         rgb: Tensor | None = None
         for s in sizes:
@@ -173,3 +164,32 @@ class Generator(nn.Module):
             rgb = paint if rgb is None else up(rgb) + paint * (fade if s == size else 1.0)
         assert rgb is not None
         return rgb + self.contrast * person[:, :3]
+
+    def expected(self, context: Tensor, hidden: Tensor, points: Tensor) -> Expected:
+        """What the surroundings let expect of faces; arguments as of `forward`."""
+        told: Expected = self.surroundings(self.facts(context, hidden, points))
+        return told
+
+    def facts(self, context: Tensor, hidden: Tensor, points: Tensor) -> Tensor:
+        """[B, F] what the encoder knows of crops in which nobody is to be painted yet; arguments as of `forward`."""
+        size = context.shape[-1]
+        maps = {s: self.maps(points[:, self.rows], s) for s in self.sizes if s <= size}
+        nobody = context.new_zeros(len(context), SHOWN - 4, size, size)
+        kept = self._encoded(torch.cat([context, hidden, nobody], 1), maps, 1.0)
+        return self.surroundings.facts(kept, points)
+
+    def _encoded(self, x: Tensor, maps: Mapping[int, Tensor], fade: float) -> dict[int, Tensor]:
+        """The encoder's levels, by px, of what is shown [B, 8, S, S], with the keypoints' maps of each level."""
+        size = x.shape[-1]
+        feature: Tensor | None = None
+        kept: dict[int, Tensor] = {}
+        for s in reversed(list(maps)):
+            k = str(s)
+            entry = self.from_rgb[k](x) + self.enc_points[k](maps[s])
+            if feature is not None:
+                entry = (entry + feature * (fade if s == size // 2 else 1.0)) * HALF
+            kept[s] = h = act(entry)
+            if s > self.BASE:
+                feature = act(self.enc[k](down(h)))
+                x = down(x)
+        return kept

@@ -43,6 +43,12 @@ def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     return manifest
 
 
+def record_beside(path: Path, name: str) -> dict[str, Any]:
+    """What the manifest beside a weight file says of network `name`, but for file and checksum; {} without one."""
+    record = read_manifest(path.parent).get(name, {}) if (path.parent / MANIFEST).exists() else {}
+    return {key: value for key, value in record.items() if key not in {"file", "sha256"}}
+
+
 def save_weights(
     name: str,
     state: Mapping[str, torch.Tensor],

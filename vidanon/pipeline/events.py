@@ -2,7 +2,7 @@
 
 The pipeline calls one `Listener` with these, in its own thread, in order, for every file:
 
-    Started → (Progress* → StageDone) for scan, settle, render → Finished | Failed
+    Started → (Progress* → StageDone) for scan, settle, cast (new faces only), render → Finished | Failed
 
 `Note` may come anywhere. A listener must return quickly and must not raise; a front end that draws copies
 what it needs and draws elsewhere.
@@ -18,8 +18,8 @@ from typing import Literal
 from vidanon.errors import VidanonError
 from vidanon.pipeline.reports import FileReport, ScanReport
 
-Stage = Literal["scan", "settle", "render"]
-STAGES: tuple[Stage, ...] = ("scan", "settle", "render")
+Stage = Literal["scan", "settle", "cast", "render"]
+STAGES: tuple[Stage, ...] = ("scan", "settle", "cast", "render")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from vidanon.media.reader import Frame, Reader
 from vidanon.media.sinks import FrameSink
 from vidanon.media.writer import Writer
 from vidanon.pipeline.cameras import Camera, cameras_of
+from vidanon.pipeline.casting import Person, cast_all
 from vidanon.pipeline.device import limit_threads, pick_device
 from vidanon.pipeline.doubts import certainties
 from vidanon.pipeline.events import Listener, Note, silent
@@ -31,6 +32,7 @@ from vidanon.pipeline.meter import Meter, peak_memory_mib
 from vidanon.pipeline.reports import FileReport
 from vidanon.pipeline.stages import Ahead, Behind, grouped, surrounded
 from vidanon.plan.store import Plan
+from vidanon.render.casting import AS_DRAWN, Cast
 from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedFace
 from vidanon.render.identity import person
 from vidanon.render.shape import builds
@@ -55,6 +57,8 @@ class _Person:
     """the first and the last frame in which it is more than padded"""
     build: FloatArray | None = None
     """what is peculiar to the face in all of the clip"""
+    cast: Cast = AS_DRAWN
+    """which new face it gets, how toned"""
     method: Method | None = None
     """what covers them, if not what the settings say"""
 
@@ -168,13 +172,16 @@ def _render_camera(
     if done:
         listen(Note(source, f"the render goes on at frame {done}"))
     scope, seen = plan.header.source_name, plan.seen_spans()
-    people = {
-        t.number: _Person(person(t.identity, scope), t, seen.get(t.number, (t.first, t.last)))
-        for t in plan.tracks()
-        if t.action == "anonymize"
+    everybody = {
+        t.number: _Person(person(t.identity, scope), t, seen.get(t.number, (t.first, t.last))) for t in plan.tracks()
     }
+    covered = frozenset(number for number, who in everybody.items() if who.track.action == "anonymize")
     if settings.render.method == "gan":
-        people = _measured(plan, people, settings.render)
+        everybody = _measured(plan, everybody, settings.render)
+        if renderer.casts:
+            everybody = _cast(camera, plan, everybody, covered, renderer, settings=settings, listen=listen)
+    people = {number: who for number, who in everybody.items() if number in covered}
+    if settings.render.method == "gan":
         doubtful = ", ".join(str(number) for number, who in people.items() if who.method)
         if doubtful:
             instead = f"they get {settings.render.doubtful} instead of new faces"
@@ -225,6 +232,23 @@ def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSetting
     }
 
 
+def _cast(
+    camera: Camera,
+    plan: Plan,
+    everybody: Mapping[int, _Person],
+    covered: frozenset[int],
+    renderer: FaceRenderer,
+    *,
+    settings: Settings,
+    listen: Listener,
+) -> dict[int, _Person]:
+    """Everybody with their new faces; who stays visible has one too, so that it changes nobody's to keep them so."""
+    wanted = {number: Person(who.identity, who.build) for number, who in everybody.items() if who.method is None}
+    framerate = settings.output.framerate
+    found = cast_all(camera, plan, wanted, renderer, covered=covered, framerate=framerate, listen=listen)
+    return {number: replace(who, cast=found.get(who.identity, AS_DRAWN)) for number, who in everybody.items()}
+
+
 def _paste(sink: FrameSink, item: _Painted) -> None:
     sink.write(paste(item.frame, [face.patch for face in item.faces]), item.tally())
 
@@ -272,7 +296,7 @@ def _paint(
             who = people[item.track]
             size = (frame.width, frame.height)
             fade = who.fade(item.frame, item.source)
-            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, fade, who.build, who.method))
+            jobs.append(FaceJob(item, who.identity, rgb, region, *size, others, fade, who.build, who.method, who.cast))
             owners.append(i)
     faces: list[list[PaintedFace]] = [[] for _ in batch]
     for i, face in zip(owners, renderer.paint(jobs), strict=True):

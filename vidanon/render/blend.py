@@ -51,6 +51,11 @@ WITHIN = 1 / 8
 FRINGE = 1 / 24
 """How far inside the hidden area a face's finest features are there in full, in sides of the crop."""
 
+TONED = 1 / 12
+"""How far inside the hidden area skin has its own tone in full, in sides of the crop ..."""
+BRIGHT = 0.85
+"""... and from where on what is lighter bends towards white."""
+
 MOST = 0.06
 """What is added stays below this: a pupil that is dark already must not become a hole."""
 SPEAKING = (0.13, 0.9)
@@ -213,6 +218,19 @@ def contrasted(
     light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
     more = np.float32(MOST) * np.tanh(np.float32(amount / MOST) * (luma - light))
     return _clipped(painted + (weight * more)[..., None])
+
+
+def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) -> FloatArray:
+    """The crop [S, S, 3], its R', G' and B' times `gains` [3] where it is hidden: lighter or darker skin.
+
+    What would be too light bends towards white; at the edge of what is `visible` [S, S] the colour stays what it is.
+    """
+    if visible.all() or (gains == 1).all():
+        return painted
+    weight = _eased(_away(~visible) / np.float32(TONED * len(painted)))[..., None]
+    lit = painted * gains
+    lit = np.where(lit > BRIGHT, BRIGHT + (1 - BRIGHT) * np.tanh((lit - BRIGHT) / np.float32(1 - BRIGHT)), lit)
+    return _clipped(painted + weight * (lit - painted))
 
 
 def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:

@@ -30,10 +30,12 @@ from vidanon.render.blend import (
     place,
     refined,
     sharpened,
+    toned,
     without_bars,
 )
+from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look, tone
 from vidanon.render.cover import colour_around, cover
-from vidanon.render.identity import latent, seed
+from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
@@ -78,6 +80,8 @@ class FaceJob:
     """what is peculiar to the person's face over all of the clip (render/shape.py), None where nothing is known"""
     method: Method | None = None
     """what covers it; None: what the settings say"""
+    cast: Cast = AS_DRAWN
+    """what `FaceRenderer.cast` decided about the person"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class FaceRenderer:
         """
         self.settings = settings
         self._key = key
-        self._latents: dict[str, FloatArray] = {}
+        self._latents: dict[tuple[str, int], FloatArray] = {}
         self._threads = Threads(threads)
         self._painter = painter
         if painter is None and settings.method == "gan":
@@ -168,6 +172,39 @@ class FaceRenderer:
     def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
         """A patch for each job, in order, each by itself: for stills. Raises RenderError as `finish`."""
         return [self.finish(face) for face in self.paint(jobs)]
+
+    @property
+    def casts(self) -> bool:
+        """Whether `cast` has anything to decide."""
+        wanted = self.settings.method == "gan" and (self.settings.candidates > 1 or self.settings.tone > 0)
+        return wanted and self._painter is not None and self._painter.expects
+
+    def look(self, job: FaceJob) -> Look | None:
+        """What is around a face, for `cast`; None where nothing can be told, which is no fault."""
+        if self._painter is None:
+            return None
+        shown = _attempt(self._show, self._guarded(job))
+        return None if shown is None else _attempt(look, self._painter, shown.request)
+
+    def cast(self, identity: str, looks: Sequence[Look], taken: set[int]) -> Cast:
+        """Whose face and which tone suits a person best, by looks at them; the pattern of that face becomes `taken`.
+
+        Of `candidates` latents the best, of another pattern than those taken where it can be; whoever has a name has
+        the first, for it is theirs in every clip.
+        """
+        s, painter = self.settings, self._painter
+        if painter is None:
+            return AS_DRAWN
+        draw = 0
+        if unnamed(identity):
+            latents = np.stack([self._latent(identity, painter.latent_dim, draw) for draw in range(s.candidates)])
+            draw = choose(painter, looks, latents, taken)
+        z = self._latent(identity, painter.latent_dim, draw)
+        pattern = painter.pattern(z)
+        if pattern is not None:
+            taken.add(pattern)
+        exponents = _attempt(tone, painter, looks, z, s.tone) if looks and s.tone > 0 else None
+        return Cast(draw) if exponents is None else Cast(draw, exponents)
 
     def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
         """What the generator makes of each job, in order. Raises RenderError if one has no place."""
@@ -238,7 +275,7 @@ class FaceRenderer:
         colour, weight = warp(p.rgb, matrix, side, valid=~p.mask.hidden, origin=(p.region.x0, p.region.y0))
         visible = weight >= HALF_SEEN
         points = (apply(matrix, p.job.observation.points) / side).astype(np.float32)
-        z = self._latent(p.job.identity, self._painter.latent_dim)
+        z = self._latent(p.job.identity, self._painter.latent_dim, p.job.cast.draw)
         traits = self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS)
         points = own_shape(points, traits, p.job.build, amount=s.shape_change)
         return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
@@ -247,6 +284,7 @@ class FaceRenderer:
         """What the generator made, in the colours of the scene."""
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
+        fitted = toned(fitted, shown.visible, p.job.cast.tone)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
 
     def _finish(self, face: PaintedFace, around: Sequence[Canvas]) -> Patch | None:
@@ -291,10 +329,11 @@ class FaceRenderer:
     def _method(self, p: _Prepared) -> Method:
         return p.job.method or self.settings.method
 
-    def _latent(self, identity: str, dim: int) -> FloatArray:
-        if identity not in self._latents:
-            self._latents[identity] = latent(self._key, identity, dim, truncation=self.settings.truncation)
-        return self._latents[identity]
+    def _latent(self, identity: str, dim: int, draw: int = 0) -> FloatArray:
+        if (identity, draw) not in self._latents:
+            made = latent(self._key, identity, dim, truncation=self.settings.truncation, draw=draw)
+            self._latents[identity, draw] = made
+        return self._latents[identity, draw]
 
 
 def _attempt(step: Callable[[Unpack[Ts]], T | None], *args: *Ts) -> T | None:

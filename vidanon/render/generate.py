@@ -5,7 +5,8 @@ In: `PaintRequest`s. Out: one crop each, or None for a face the network failed o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from vidanon.errors import WeightsError
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.memory import Portions
 from vidanon.models.painting import CpuPainter
+from vidanon.models.surroundings import skin_colour
 from vidanon.models.weights import load_weights
 from vidanon.threads import Threads
 from vidanon.types import N_FACE_POINTS, FloatArray
@@ -27,6 +29,17 @@ FIXED_BATCH = 8
 On a CPU it is 1: a matrix product's rows may be summed in another order by their place in the batch, padding costs
 whole faces, and a larger batch is hardly quicker.
 """
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's own work on one CPU thread: for a single crop more are slower, many times so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class FacePainter:
             self._generator = CpuPainter(
                 ready, threads=1
             )  # two faces at once take half the time, one on two threads not
+        self._net = ready if isinstance(ready, Generator) else None
         self._person = ready.appearance if isinstance(ready, Generator) else None
         self._contrast = float(ready.contrast) / 2 if isinstance(ready, Generator) else 0.0
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
@@ -97,6 +111,43 @@ class FacePainter:
             who = self._person.person(self._tensor(request.latent[None]))
             band = self._person.fine(self._tensor(request.points[None]), who, 2 * self.resolution)[0, 0]
             return np.asarray((band * self._contrast).float().cpu().numpy(), np.float32)
+
+    @property
+    def expects(self) -> bool:
+        """Whether the network expects anything of a face by its surroundings."""
+        return self._net is not None and self._net.surroundings.known
+
+    def expected(self, request: PaintRequest) -> tuple[FloatArray, FloatArray] | None:
+        """(skin colour [3] R'G'B' 0..1, kind [KIND]) that the surroundings let expect; None where `expects` nothing."""
+        if self._net is None or not self.expects:
+            return None
+        context = np.where(request.hidden[..., None], np.float32(0), request.context * 2 - 1).transpose(2, 0, 1)
+        shown = (context[None], request.hidden[None, None], request.points[None])
+        with torch.inference_mode(), one_thread():
+            told = self._net.expected(*(self._tensor(a) for a in shown))
+            return told.colour[0].float().cpu().numpy(), told.kind[0].float().cpu().numpy()
+
+    def suits(self, latents: FloatArray, kind: FloatArray) -> FloatArray:
+        """[C] how well the people of latents [C, L] suit an expected kind [KIND]: higher is better."""
+        if self._net is None or self._person is None or not len(self._person.ends):
+            return np.zeros(len(latents), np.float32)
+        with torch.inference_mode():
+            patterns = self._person.picked(self._tensor(latents))
+            return np.asarray(self._net.surroundings.suits(patterns, self._tensor(kind)).cpu().numpy(), np.float32)
+
+    def pattern(self, latent: FloatArray) -> int | None:
+        """Which pattern the person of a latent [L] begins with; None where there are none."""
+        if self._person is None or not len(self._person.ends):
+            return None
+        return int(self._person.picked(self._tensor(latent[None]))[0])
+
+    def skin_colour(self, crop: FloatArray, request: PaintRequest) -> FloatArray:
+        """[3] R'G'B' of the skin of a crop [S, S, 3] that was painted as requested."""
+        image, hidden = (self._tensor(a)[None] for a in (crop.transpose(2, 0, 1), request.hidden[None]))
+        with torch.inference_mode():
+            return np.asarray(
+                skin_colour(image, self._tensor(request.points[None]), hidden)[0].cpu().numpy(), np.float32
+            )
 
     def _alone(self, request: PaintRequest) -> FloatArray | None:
         try:

@@ -94,12 +94,20 @@ def seed(key: bytes, identity: str) -> bytes:
     return hmac.digest(extracted, _PURPOSE + identity.encode() + b"\x01", "sha256")
 
 
-def latent(key: bytes, identity: str, dim: int, *, truncation: float = 1.0) -> FloatArray:
+def unnamed(identity: str) -> bool:
+    """Whether an identity that `person` returned means something in its own clip only."""
+    return "\0" in identity
+
+
+def latent(key: bytes, identity: str, dim: int, *, truncation: float = 1.0, draw: int = 0) -> FloatArray:
     """The latent [dim] of an identity: standard normal times `truncation` (0 = the mean face).
+
+    `draw` counts those it may get instead.
 
     Drawn from SHAKE-256 through the inverse normal distribution, not from a library's generator, whose stream may
     change with its version: a plan rendered again in a year gets the same faces.
     """
-    words = np.frombuffer(hashlib.shake_256(seed(key, identity)).digest(8 * dim), "<u8") >> np.uint64(11)
-    draw = NormalDist().inv_cdf
-    return np.array([draw((int(word) + 0.5) / 2**53) for word in words], np.float32) * np.float32(truncation)
+    name = f"{identity}\0draw {draw}" if draw else identity
+    words = np.frombuffer(hashlib.shake_256(seed(key, name)).digest(8 * dim), "<u8") >> np.uint64(11)
+    normal = NormalDist().inv_cdf
+    return np.array([normal((int(word) + 0.5) / 2**53) for word in words], np.float32) * np.float32(truncation)

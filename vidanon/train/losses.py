@@ -8,12 +8,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidanon.models.landmarks import Landmarker
 from vidanon.models.layers import down, up
 from vidanon.types import FACE_POINT_INDEX
 
 FINEST_FIRST = (2.0, 2.0, 1.5)
 """Weight of each band of the pyramid, beside 1 for what is left of the picture."""
 _TELLING = [i for name, i in FACE_POINT_INDEX.items() if "_lid_" in name or "lip_" in name or name.startswith("mouth_")]
+
+
+_GESTURES = [
+    (FACE_POINT_INDEX[one], FACE_POINT_INDEX[other])
+    for one, other in (
+        ("lip_lower_inner", "lip_upper_inner"),
+        ("mouth_left", "mouth_right"),
+        ("right_lid_lower", "right_lid_upper"),
+        ("left_lid_lower", "left_lid_upper"),
+        ("right_pupil", "right_eye"),
+        ("left_pupil", "left_eye"),
+    )
+]
+"""Pairs of keypoints whose distance says what a face does."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -113,6 +128,37 @@ def equivariance(painted: Tensor, nudged: Tensor, grid: Tensor, face: Tensor) ->
     moved = F.grid_sample(painted, grid.to(painted.dtype), padding_mode="border", align_corners=False)
     seen = face * (grid.abs() < 1).all(-1)[:, None]
     return ((moved - nudged).abs() * seen).sum() / (seen.sum() * painted.shape[1] + 1e-6)
+
+
+def gestures(points: Tensor) -> Tensor:
+    """[B, 12] of keypoints [B, 30, 2]: how far lips and lids are open, how wide the mouth is, where the eyes look.
+
+    In units of `points`, NaN where one of two is unknown.
+    """
+    return torch.cat([points[:, one] - points[:, other] for one, other in _GESTURES], 1)
+
+
+def expression(
+    shown: Tensor, asked: Tensor, landmarker: Landmarker, generator: torch.Generator, *, scale: float
+) -> Tensor:
+    """L1, in crops, between the gestures of painted faces and those asked for.
+
+    `shown` [B, 3, S, S] crops with their faces; `asked` [B, 30, 2] in 0..1 of the crop, NaN = unknown. A landmarker
+    that is not trained along looks at the middle of each crop, 1 / `scale` of its side, cut a little differently every
+    time.
+    """
+    b, size = len(shown), landmarker.config.size
+    draw = torch.rand(3, b, generator=generator, device=shown.device) * 2 - 1
+    zoom = (1 + 0.08 * draw[0]) / scale
+    matrix = torch.zeros(b, 2, 3, device=shown.device)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = zoom
+    matrix[:, :, 2] = 0.04 * draw[1:].T
+    grid = F.affine_grid(matrix, [b, 3, size, size], align_corners=False)
+    points, _ = landmarker(F.grid_sample(shown, grid, padding_mode="border", align_corners=False))
+    wanted = gestures(asked)
+    known = torch.isfinite(wanted)
+    off = (gestures(points * zoom[:, None, None]) - torch.nan_to_num(wanted)).abs() * known
+    return off.sum() / known.sum().clamp(min=1)
 
 
 def augment(image: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from vidanon.errors import InputError
 from vidanon.models.appearance import FINER, HIGH, LOW, STEP, Appearance, ellipse, scaled
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.layout import grid
-from vidanon.models.weights import MANIFEST, read_manifest, read_weights, save_weights
+from vidanon.models.weights import read_weights, record_beside, save_weights
 from vidanon.train.appearance import CHUNK, LEAST, LOPSIDED, Gathered, codes, cover_of, details, gather
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import labels_of, load_faces
@@ -76,9 +76,8 @@ def choose(options: PatternChoice) -> Path:
     gathered = gather(sampler, px=model.px)
     rows = chosen(model, sampler, gathered, most=options.patterns, listed=options.listed, data=options.data)
     add_patterns(model, sampler, gathered, rows)
-    beside = options.weights.parent
-    record = read_manifest(beside).get("generator", {}) if (beside / MANIFEST).exists() else {}
-    record = {k: v for k, v in record.items() if k not in {"file", "sha256"}} | {"patterns": len(rows)}
+    record = record_beside(options.weights, "generator") | {"patterns": len(rows)}
+    generator.surroundings.kinds = generator.surroundings.kinds[:0]  # those of patterns that are gone
     made = generator.state_dict()
     return save_weights("generator", made, config=config, record=record, folder=options.publish, dtype=torch.float16)
 

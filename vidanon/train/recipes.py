@@ -76,6 +76,8 @@ class GeneratorTraining:
     """weight of the L1 term, on people whose codes are known: it teaches how the model's features look in this light"""
     matching: float = 1.0
     """weight of what the discriminator sees being the same, on people whose codes are known"""
+    expression: float = 60.0
+    """weight of doing what the keypoints ask for, as the landmarker sees it"""
     seam: float = 15.0
     """weight of the seam term"""
     likeness: float = 3.0

@@ -5,6 +5,7 @@ Progressive growing, a non-saturating GAN with lazy R1, averaged weights; train/
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from vidanon.errors import UsageError
 from vidanon.models.appearance import Person, scaled
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
-from vidanon.models.weights import read_weights
+from vidanon.models.landmarks import Landmarker, LandmarkerConfig
+from vidanon.models.weights import load_weights, read_weights
+from vidanon.render.align import CROP_SCALE
 from vidanon.train import losses
 from vidanon.train.appearance import codes, details, fit, gather
 from vidanon.train.batches import CropBatch, CropSampler
@@ -32,11 +35,27 @@ from vidanon.train.runs import (
 from vidanon.train.views import disturbed, elsewhere, nudged
 from vidanon.types import FACE_POINT_INDEX
 
+TOGETHER = [
+    [FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if part.fullmatch(n)]
+    for part in (
+        re.compile(r"right_(eye|pupil|lid_.*)"),
+        re.compile(r"left_(eye|pupil|lid_.*)"),
+        re.compile("lip_.*|mouth_.*"),
+    )
+]
+"""points that detection puts off together: each eye's, the mouth's"""
+OFF = (0.006, 0.0015)
+"""how far, in crops, points are put off (standard deviation), and those of one eye or mouth against each other: with
+more, nothing but the mean face's lids could be learned from lids a fortieth of a crop apart"""
 LOOSE = [
     {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_lid_" in n or "lip_" in n or "_pupil" in n},
     {FACE_POINT_INDEX[n] for n in FACE_POINT_INDEX if "_shoulder" in n},
 ]
 """points that detection often lacks together: expression, shoulders"""
+
+
+LEGIBLE = 64
+"""px of a crop from which on a landmarker tells what a face does"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +90,11 @@ class Trainer:
         self.g = Generator(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.d = Discriminator(self.config).to(self.device).to(memory_format=torch.channels_last)
         if options.weights is not None:
-            self.g.load_state_dict(read_weights(options.weights)[0])
+            state = read_weights(options.weights)[0]
+            # what is expected by surroundings was fitted to an encoder that will no longer be that one
+            self.g.load_state_dict({k: v for k, v in state.items() if not k.startswith("surroundings.")})
         self.ema = EMA(self.g)
+        self.landmarker = _landmarker().to(self.device)
         lazy = options.r1_every / (options.r1_every + 1)
         fused = self.device.type == "cuda"
         self.g_opt = torch.optim.Adam(self.g.parameters(), lr=options.rate, betas=(0.5, 0.99), fused=fused)
@@ -129,7 +151,10 @@ class Trainer:
         def chance(share: float, columns: int = 1) -> Tensor:
             return torch.rand(b, columns, generator=self.random, device=self.device) < share
 
-        noise = torch.randn(b, p, 2, generator=self.random, device=self.device) * 0.006
+        noise, apart = torch.randn(2, b, p, 2, generator=self.random, device=self.device)
+        noise = OFF[0] * noise
+        for rows in TOGETHER:
+            noise[:, rows] = noise[:, rows[:1]] + OFF[1] * apart[:, rows]
         drop = chance(0.03, p)
         drop = drop | (chance(0.1) & expression)
         drop = drop | (chance(0.5) & shoulders)
@@ -230,6 +255,10 @@ class Trainer:
             terms["matching"] = o.matching * losses.matching({s: f[known] for s, f in features.items()}, wanted)
         if o.seam:
             terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
+        if o.expression and painted.shape[-1] >= LEGIBLE:
+            scale = CROP_SCALE / self.landmarker.config.scale
+            did = losses.expression(shown, seen.points, self.landmarker, self.random, scale=scale)
+            terms["expression"] = o.expression * did
         if o.likeness:
             like = losses.likeness(painted[made_up], seen.people[made_up], face[made_up])
             terms["likeness"] = o.likeness * like
@@ -296,3 +325,11 @@ class Trainer:
         self.random.set_state(tensors["random"])
         self.images, self.steps = int(numbers["images"]), int(numbers["steps"])
         self.minutes = float(numbers["minutes"])
+
+
+def _landmarker() -> Landmarker:
+    """The one that ships, for looking only."""
+    state, config = load_weights("landmarks")
+    network = Landmarker(LandmarkerConfig.from_dict(config))
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(requires_grad=False)

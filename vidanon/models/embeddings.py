@@ -1,7 +1,7 @@
-"""Faces as recognition vectors, for measuring only: dlib's 128 numbers, of which 0.6 apart is another person.
+"""Faces as recognition vectors, for measuring and training only: dlib's 128 numbers, 0.6 apart is another person.
 
-In: an upright crop of crops.py. Out: a vector. Needs the extra `vidanon[evaluate]`; nothing is downloaded, and no
-vector is ever written to disk.
+In: an upright crop with the face in its middle. Out: a vector. Needs the extra `vidanon[evaluate]`; nothing is
+downloaded, and no vector of a face that was measured is ever written to disk.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from vidanon.errors import UsageError, WeightsError
-from vidanon.evaluate.crops import FACE_PX, SIDE
 from vidanon.types import FloatArray, ImageArray
 
+SIDE = 256
+"""px of a crop's side"""
 HINT = "pip install 'vidanon[evaluate]'"
 RECTANGLE = 0.85
 """side of dlib's own face rectangle in sides of ours (median over 48 frames of three clips; centres agree)"""
@@ -24,10 +25,21 @@ _RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 _POINTS = "shape_predictor_5_face_landmarks.dat"
 
 
+class Embedder(Protocol):
+    """Makes recognition vectors, such as `FaceEmbedder`."""
+
+    def embed(self, crop: ImageArray) -> FloatArray:
+        """The vector [128] of the face in the middle of a crop [SIDE, SIDE, 3] RGB."""
+        ...
+
+
 class FaceEmbedder:
     """dlib's recognition network. Raises UsageError without the extra, WeightsError if one of its files is missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scale: float) -> None:
+        """`scale` is the side of a crop in sides of its face."""
+        reach = RECTANGLE * SIDE / scale / 2
+        self._span = round(SIDE / 2 - reach), round(SIDE / 2 + reach)
         try:
             self._dlib: Any = importlib.import_module("dlib")
         except ImportError as e:
@@ -48,7 +60,7 @@ class FaceEmbedder:
         """
         if crop.shape != (SIDE, SIDE, 3) or crop.dtype != np.uint8:
             raise ValueError(f"a crop to embed is uint8 [{SIDE}, {SIDE}, 3], got {crop.dtype} {crop.shape}")
-        low, high = round((SIDE - RECTANGLE * FACE_PX) / 2), round((SIDE + RECTANGLE * FACE_PX) / 2)
+        low, high = self._span
         shape = self._points(crop, self._dlib.rectangle(low, low, high, high))
         return np.array(self._network.compute_face_descriptor(crop, shape), np.float32)
 
