@@ -101,7 +101,8 @@ class RenderSettings(Frozen, frozen=True):
     candidates: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     """how many new people are considered for somebody; the one who suits hair, neck and clothes best is taken"""
     tone: Unit = 1.0
-    """how far a new face's skin is moved from the painted tone towards the one that its surroundings let expect"""
+    """how far a new face's skin is moved from the painted tone towards the one that its surroundings let expect: 1 =
+    to the middle of both"""
     shape_change: Unit = 1.0
     """how far a new face is built like nobody's instead of the person's: 1 = wholly, 0 = eyes, nose, mouth and jaw lie
     exactly where theirs do"""

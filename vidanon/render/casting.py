@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 LEAST_VISIBLE = 0.05
 """share of a crop that must be visible to expect anything of it"""
-LIGHT = 0.5
-"""How far lightness follows what is expected, where hue follows wholly: faces are lit otherwise than necks, and of both
-guesses, the generator's and that of its surroundings, the middle is nearest (on 800 news photos)."""
+HALFWAY = 0.5
+"""How far skin follows what is expected at the most: of both guesses, the generator's and that of its surroundings, the
+middle errs least by much (on 800 news photos, where faces are lit otherwise than necks)."""
 STRONGEST = 0.4
 """Natural logarithm of the largest and smallest gain; of a colour's gain beside that of the others half as much."""
 STEPS = 64
@@ -81,7 +81,7 @@ def choose(painter: FacePainter, looks: Sequence[Look], latents: FloatArray, tak
 
 
 def tone(painter: FacePainter, looks: Sequence[Look], latent: FloatArray, amount: float) -> FloatArray:
-    """Gains [3] that move the painted skin `amount` of the way to the tone that the looks let expect."""
+    """Gains [3] that move the painted skin towards the tone that the looks let expect, half-way if `amount` is 1."""
     requests = [replace(one.request, latent=latent) for one in looks]
     found = []
     for one, crop in zip(looks, painter.paint(requests), strict=True):
@@ -92,7 +92,7 @@ def tone(painter: FacePainter, looks: Sequence[Look], latent: FloatArray, amount
         found.append(np.log(want / have))
     if not found:
         return _as_painted()
-    off = np.median(found, axis=0)
-    light = np.clip(LIGHT * off.mean(), -STRONGEST, STRONGEST)
+    off = HALFWAY * np.median(found, axis=0)
+    light = np.clip(off.mean(), -STRONGEST, STRONGEST)
     hue = np.clip(off - off.mean(), -STRONGEST / 2, STRONGEST / 2)
     return np.asarray(np.round(np.exp(amount * (light + hue)) * STEPS) / STEPS, np.float32)
