@@ -204,6 +204,10 @@ def test_a_dark_face_among_light_skin_is_toned_and_a_failed_one_left() -> None:
     np.testing.assert_array_equal(middle, gains)
     failed = tone(CardPainter(fails=True), seen, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
     np.testing.assert_array_equal(failed, AS_DRAWN.tone)
+    nowhere = [replace(seen[0], colour=np.full(3, np.nan, np.float32))]
+    np.testing.assert_array_equal(tone(painter, nowhere, np.zeros(6, np.float32), 1.0), AS_DRAWN.tone)  # type: ignore[arg-type]
+    both = tone(painter, [*nowhere, seen[1]], np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(both, gains)
     far = [replace(seen[0], colour=np.array([0.9, 0.5, 0.05], np.float32))]
     strongest = tone(painter, far, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
     assert (np.abs(np.log(strongest)) <= 0.62).all()  # nobody turns green

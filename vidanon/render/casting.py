@@ -90,6 +90,7 @@ def tone(painter: FacePainter, looks: Sequence[Look], latent: FloatArray, amount
         shown = match_colour(crop, one.request.context, ~one.request.hidden)
         have, want = (np.maximum(c, DARKEST) for c in (painter.skin_colour(shown, one.request), one.colour))
         found.append(np.log(want / have))
+    found = [off for off in found if np.isfinite(off).all()]  # a face that hides neither cheek nor nose has no colour
     if not found:
         return _as_painted()
     off = HALFWAY * np.median(found, axis=0)

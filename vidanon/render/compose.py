@@ -198,13 +198,13 @@ class FaceRenderer:
         draw = 0
         if unnamed(identity):
             latents = np.stack([self._latent(identity, painter.latent_dim, draw) for draw in range(s.candidates)])
-            draw = choose(painter, looks, latents, taken)
+            draw = _attempt(choose, painter, looks, latents, taken) or 0
         z = self._latent(identity, painter.latent_dim, draw)
         pattern = painter.pattern(z)
         if pattern is not None:
             taken.add(pattern)
-        exponents = _attempt(tone, painter, looks, z, s.tone) if looks and s.tone > 0 else None
-        return Cast(draw) if exponents is None else Cast(draw, exponents)
+        gains = _attempt(tone, painter, looks, z, s.tone) if looks and s.tone > 0 else None
+        return Cast(draw) if gains is None else Cast(draw, gains)
 
     def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
         """What the generator makes of each job, in order. Raises RenderError if one has no place."""
