@@ -6,10 +6,9 @@ was shown, depends on the pixels it must not see.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -82,13 +81,13 @@ def _cast(job: FaceJob, renderer: FaceRenderer, taken: set[int]) -> Cast:
 
 
 def cover_subject(
-    still: Still, before: Covered, renderer: FaceRenderer, *, name: str, face: Observation, cast: Cast | None = None
+    still: Still, before: Covered, renderer: FaceRenderer, *, name: str, face: Observation, who: Cast | None = None
 ) -> Frame:
-    """The photo as covered before, but for its subject, which is painted again as `face`; `cast` default: anew."""
+    """The photo as covered before, but for its subject, which is painted again as `face`; `who` default: cast anew."""
     moved = replace(still, faces=tuple(face if i == still.subject else f for i, f in enumerate(still.faces)))
     job = _job(moved, still.subject, renderer, name, still.frame)
     if job is not None:
-        job = replace(job, cast=_cast(job, renderer, set()) if cast is None else cast)
+        job = replace(job, cast=_cast(job, renderer, set()) if who is None else who)
     faces = list(before.faces)
     faces[still.subject] = renderer.render([job])[0] if job is not None else None
     return _painted(still.frame, faces)
@@ -170,9 +169,7 @@ def looks_under_mask(
     results = []
     for frame in (still.frame, scrambled(still, settings, seed=seed)):
         shown = _Shown(painter) if painter is not None and method == "gan" else None
-        made = cover(
-            still, renderer(settings, method, key, typing.cast("FacePainter | None", shown)), name=name, frame=frame
-        )
+        made = cover(still, renderer(settings, method, key, cast("FacePainter | None", shown)), name=name, frame=frame)
         arrays = [a for face in made.faces if face is not None for a in (face.patch.rgb, face.patch.alpha)]
         requests = shown.requests if shown is not None else []
         arrays += [np.asarray(getattr(request, field.name)) for request in requests for field in fields(request)]

@@ -198,23 +198,24 @@ class Examiner:
         covered = {method: cover(still, self._renderers[method], name=name) for method in METHODS}
         frames: dict[str, Frame] = {NONE: still.frame} | {method: covered[method].frame for method in METHODS}
         crops = {column: cut(frame, place) for column, frame in frames.items()}
+        skin = {column: groups.skin(crop, place) for column, crop in crops.items()}
         again = jittered(still.faces[still.subject], self._random(name))
         gan = covered["gan"]
         who = gan.casts[still.subject]  # as in a clip, where it is decided once
-        moved = cover_subject(still, gan, self._renderers["gan"], name=name, face=again, cast=who)
+        moved = cover_subject(still, gan, self._renderers["gan"], name=name, face=again, who=who)
         same = still.faces[still.subject]
         strangers = [cover_subject(still, gan, other, name=name, face=same) for other in self._strangers]
         return Seen(
             photo,
             size_px=place.pose.size,
-            tone=groups.tone(groups.skin(crops[NONE], place)),
+            tone=groups.tone(skin[NONE]),
             pose=groups.pose(place.points),
             fallbacks=gan.fallbacks,
             subject=still.subject,
             found={column: self._found(frame, still) for column, frame in frames.items()},
             vectors={column: recognizer.embed(crop.image()) for column, crop in crops.items()},
             looked={column: recognizer.sees(crop.image()) for column, crop in crops.items()},
-            skin={column: groups.skin(crop, place) for column, crop in crops.items()},
+            skin=skin,
             openings={column: self._openings(crop, place) for column, crop in crops.items()},
             jittered=recognizer.embed(cut(moved, place).image()),
             others=tuple(recognizer.embed(cut(frame, place).image()) for frame in strangers),

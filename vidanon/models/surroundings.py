@@ -30,8 +30,6 @@ SPOT = 0.03
 """Width (sigma) of such a spot, in crops."""
 KIND = 128
 """Numbers that tell what kind of person somebody is: dlib's recognition vector, from that of the mean face."""
-
-
 ODDEST = 3.0
 """Facts count as if at most so many standard deviations from the usual."""
 DARKEST = 0.02
@@ -90,7 +88,6 @@ class Surroundings(nn.Module):
         facts += N_FEATURES + 2 * N_FACE_POINTS
         self.usual: Tensor
         self.readout: Tensor
-        self.bias: Tensor
         self.tone: Tensor
         self.range: Tensor
         self.kinds: Tensor

@@ -70,7 +70,7 @@ class FacePainter:
                 ready, threads=1
             )  # two faces at once take half the time, one on two threads not
         self._net = ready if isinstance(ready, Generator) else None
-        self._person = ready.appearance if isinstance(ready, Generator) else None
+        self._patterned = self._net.appearance if self._net is not None and len(self._net.appearance.ends) else None
         self._contrast = float(ready.contrast) / 2 if isinstance(ready, Generator) else 0.0
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
@@ -105,11 +105,11 @@ class FacePainter:
 
         To be added to R'G'B' 0..1 of a bright face as it is; None where the network's people have none.
         """
-        if self._person is None or not len(self._person.ends):
+        if self._patterned is None:
             return None
         with torch.inference_mode():
-            who = self._person.person(self._tensor(request.latent[None]))
-            band = self._person.fine(self._tensor(request.points[None]), who, 2 * self.resolution)[0, 0]
+            who = self._patterned.person(self._tensor(request.latent[None]))
+            band = self._patterned.fine(self._tensor(request.points[None]), who, 2 * self.resolution)[0, 0]
             return np.asarray((band * self._contrast).float().cpu().numpy(), np.float32)
 
     @property
@@ -121,25 +121,25 @@ class FacePainter:
         """(skin colour [3] R'G'B' 0..1, kind [KIND]) that the surroundings let expect; None where `expects` nothing."""
         if self._net is None or not self.expects:
             return None
-        context = np.where(request.hidden[..., None], np.float32(0), request.context * 2 - 1).transpose(2, 0, 1)
-        shown = (context[None], request.hidden[None, None], request.points[None])
+        hidden = request.hidden[None, None]
+        shown = (_seen(request.context[None], hidden), hidden, request.points[None])
         with torch.inference_mode(), one_thread():
             told = self._net.expected(*(self._tensor(a) for a in shown))
             return told.colour[0].float().cpu().numpy(), told.kind[0].float().cpu().numpy()
 
     def suits(self, latents: FloatArray, kind: FloatArray) -> FloatArray:
         """[C] how well the people of latents [C, L] suit an expected kind [KIND]: higher is better."""
-        if self._net is None or self._person is None or not len(self._person.ends):
+        if self._net is None or self._patterned is None:
             return np.zeros(len(latents), np.float32)
         with torch.inference_mode():
-            patterns = self._person.picked(self._tensor(latents))
+            patterns = self._patterned.picked(self._tensor(latents))
             return np.asarray(self._net.surroundings.suits(patterns, self._tensor(kind)).cpu().numpy(), np.float32)
 
     def pattern(self, latent: FloatArray) -> int | None:
         """Which pattern the person of a latent [L] begins with; None where there are none."""
-        if self._person is None or not len(self._person.ends):
+        if self._patterned is None:
             return None
-        return int(self._person.picked(self._tensor(latent[None]))[0])
+        return int(self._patterned.picked(self._tensor(latent[None]))[0])
 
     def skin_colour(self, crop: FloatArray, request: PaintRequest) -> FloatArray:
         """[3] R'G'B' of the skin of a crop [S, S, 3] that was painted as requested."""
@@ -159,7 +159,7 @@ class FacePainter:
         side, blanks = self.resolution, self._portions.size() - len(group)
         hidden = np.stack([r.hidden for r in group] + [np.ones((side, side), np.bool_)] * blanks)[:, None]
         context = np.stack([r.context for r in group] + [np.zeros((side, side, 3), np.float32)] * blanks)
-        context = np.where(hidden, np.float32(0), context.transpose(0, 3, 1, 2) * 2 - 1)
+        context = _seen(context, hidden)
         unknown = np.full((N_FACE_POINTS, 2), np.nan, np.float32)
         points = np.stack([r.points for r in group] + [unknown] * blanks)
         latents = np.stack([r.latent for r in group] + [np.zeros(self.latent_dim, np.float32)] * blanks)
@@ -176,3 +176,8 @@ class FacePainter:
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
+
+
+def _seen(context: FloatArray, hidden: NDArray[np.bool_]) -> FloatArray:
+    """[B, 3, S, S] in [-1, 1], 0 where `hidden` [B, 1, S, S], of R'G'B' 0..1 [B, S, S, 3]."""
+    return np.where(hidden, np.float32(0), context.transpose(0, 3, 1, 2) * 2 - 1)

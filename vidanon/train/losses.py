@@ -15,8 +15,6 @@ from vidanon.types import FACE_POINT_INDEX
 FINEST_FIRST = (2.0, 2.0, 1.5)
 """Weight of each band of the pyramid, beside 1 for what is left of the picture."""
 _TELLING = [i for name, i in FACE_POINT_INDEX.items() if "_lid_" in name or "lip_" in name or name.startswith("mouth_")]
-
-
 _GESTURES = [
     (FACE_POINT_INDEX[one], FACE_POINT_INDEX[other])
     for one, other in (

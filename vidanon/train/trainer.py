@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vidanon.detect.landmarks import FaceLandmarker
 from vidanon.errors import UsageError
 from vidanon.models.appearance import Person, scaled
 from vidanon.models.discriminator import Discriminator
 from vidanon.models.generator import Generator, GeneratorConfig
-from vidanon.models.landmarks import Landmarker, LandmarkerConfig
-from vidanon.models.weights import load_weights, read_weights
+from vidanon.models.weights import read_weights
 from vidanon.render.align import CROP_SCALE
 from vidanon.train import losses
 from vidanon.train.appearance import codes, details, fit, gather
@@ -94,7 +94,7 @@ class Trainer:
             # what is expected by surroundings was fitted to an encoder that will no longer be that one
             self.g.load_state_dict({k: v for k, v in state.items() if not k.startswith("surroundings.")})
         self.ema = EMA(self.g)
-        self.landmarker = _landmarker().to(self.device)
+        self.landmarker = FaceLandmarker.shipped(self.device).network if options.expression else None
         lazy = options.r1_every / (options.r1_every + 1)
         fused = self.device.type == "cuda"
         self.g_opt = torch.optim.Adam(self.g.parameters(), lr=options.rate, betas=(0.5, 0.99), fused=fused)
@@ -255,7 +255,7 @@ class Trainer:
             terms["matching"] = o.matching * losses.matching({s: f[known] for s, f in features.items()}, wanted)
         if o.seam:
             terms["seam"] = o.seam * losses.seam(painted, crops.image, crops.hidden, crops.outside)
-        if o.expression and painted.shape[-1] >= LEGIBLE:
+        if self.landmarker is not None and painted.shape[-1] >= LEGIBLE:
             scale = CROP_SCALE / self.landmarker.config.scale
             did = losses.expression(shown, seen.points, self.landmarker, self.random, scale=scale)
             terms["expression"] = o.expression * did
@@ -325,11 +325,3 @@ class Trainer:
         self.random.set_state(tensors["random"])
         self.images, self.steps = int(numbers["images"]), int(numbers["steps"])
         self.minutes = float(numbers["minutes"])
-
-
-def _landmarker() -> Landmarker:
-    """The one that ships, for looking only."""
-    state, config = load_weights("landmarks")
-    network = Landmarker(LandmarkerConfig.from_dict(config))
-    network.load_state_dict(state)
-    return network.eval().requires_grad_(requires_grad=False)
