@@ -48,7 +48,7 @@ def test_the_measure_sees_a_naked_face() -> None:
     report = simulated(Scene(people(), 6), blind, drop=0, gaps=1)
     assert report.naked >= 2 * 15
     assert report.coverage == pytest.approx(1 - report.naked / report.face_frames)
-    assert report.worst[0].box == 0
+    assert report.worst[0].face == 0
 
 
 def test_a_track_too_short_for_its_gaps_gets_those_that_fit() -> None:
@@ -63,4 +63,4 @@ def test_a_track_too_short_for_its_gaps_gets_those_that_fit() -> None:
 def test_nothing_taken_away_is_everything_covered() -> None:
     """With no gap and no drop the two runs are one."""
     report = simulated(Scene(people(), 2), drop=0, gaps=0)
-    assert (report.dropped, report.naked, report.padded_coverage, report.mean_box) == (0, 0, 1, 1)
+    assert (report.dropped, report.naked, report.padded_coverage, report.mean_face) == (0, 0, 1, 1)

@@ -12,7 +12,7 @@ from drawn_faces import write_faces
 from vidanon import geometry
 from vidanon.errors import InputError
 from vidanon.models.appearance import FINER, Appearance, Person, features, scaled
-from vidanon.models.layout import CANONICAL, controls, grid, kept, settled, unfolded, warp_field
+from vidanon.models.layout import CANONICAL, SHUT, controls, grid, kept, laid_out, parted, settled, unfolded, warp_field
 from vidanon.train.appearance import Gathered, codes, cover_of, details, fit, gather, independent, shape_free, unlit
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import load_faces
@@ -79,6 +79,30 @@ def turned(degrees: float) -> torch.Tensor:
         depth = next((value for part, value in DEPTH.items() if part in name), 0.3) - 0.2
         points[0, i, 0] = 0.5 + (points[0, i, 0] - 0.5) * angle.cos() - depth * angle.sin()
     return points
+
+
+@pytest.mark.parametrize("crossed", [0.0, 0.01])
+def test_a_shut_eye_stays_shut(crossed: float) -> None:
+    """Lids that meet, or cross by a landmarker's error, squeeze the eye between them instead of letting go of it."""
+    upper, lower = FACE_POINT_INDEX["right_lid_upper"], FACE_POINT_INDEX["right_lid_lower"]
+    shut = CANONICAL[None].clone()
+    shut[:, [upper, lower], 1] = shut[:, [upper, lower], 1].mean()
+    shut[:, upper, 1] += crossed / 2
+    shut[:, lower, 1] -= crossed / 2
+    apart = parted(shut)
+    home = CANONICAL[lower, 1] - CANONICAL[upper, 1]
+    assert float(apart[0, lower, 1] - apart[0, upper, 1]) == pytest.approx(SHUT * float(home), rel=0.01)
+    others = [i for i in FACIAL if i not in {upper, lower}]
+    torch.testing.assert_close(parted(shut)[:, others], shut[:, others])
+    torch.testing.assert_close(parted(CANONICAL[None])[:, FACIAL], CANONICAL[None, FACIAL])
+
+    def passed(points: torch.Tensor) -> float:
+        """Rows of the canonical face that one px of the crop shows between the lids."""
+        x, y = points[0, [upper, lower]].mean(0)
+        field = laid_out(points, 256)[0][0, :, int(x * 256), 1]
+        return float(field[int(y * 256) + 2] - field[int(y * 256) - 2]) * 64
+
+    assert passed(shut) > 1.5 * passed(CANONICAL[None])
 
 
 def test_a_face_that_looks_ahead_hides_nothing() -> None:

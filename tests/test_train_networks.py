@@ -16,6 +16,7 @@ from vidanon.errors import InputError, UsageError, WeightsError
 from vidanon.locations import weights_dir
 from vidanon.models.generator import Generator, GeneratorConfig
 from vidanon.models.landmarks import Landmarker, LandmarkerConfig
+from vidanon.models.layout import CANONICAL
 from vidanon.models.weights import load_weights, read_manifest, save_weights
 from vidanon.train import generator as gan
 from vidanon.train import landmarks, losses
@@ -24,7 +25,7 @@ from vidanon.train.faces import MIRROR, load_faces, rarity
 from vidanon.train.patterns import PatternChoice, choose
 from vidanon.train.recipes import GeneratorTraining, phases_for
 from vidanon.train.runs import load_checkpoint
-from vidanon.train.views import disturbed, elsewhere, nudged
+from vidanon.train.views import blinking, disturbed, elsewhere, nudged
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS
 
 
@@ -338,6 +339,32 @@ def test_the_landmarker_learns_drawn_faces_and_resumes(faces_folder: Path, tmp_p
         landmarks.begin(dataclasses.replace(base, weights=weights_dir() / "detector.safetensors"))
 
 
+def test_somebody_blinks_with_both_eyes() -> None:
+    """A share of the faces shuts its lids, both alike; pupils stay between them, and all else where it is."""
+    points = CANONICAL.repeat(400, 1, 1)
+    points[0, FACE_POINT_INDEX["left_lid_lower"]] = torch.nan
+    shut = blinking(points, torch.Generator().manual_seed(0), share=0.5)
+    open_ = {
+        side: (shut[:, FACE_POINT_INDEX[f"{side}_lid_lower"]] - shut[:, FACE_POINT_INDEX[f"{side}_lid_upper"]])[:, 1]
+        / float(
+            (CANONICAL[FACE_POINT_INDEX[f"{side}_lid_lower"]] - CANONICAL[FACE_POINT_INDEX[f"{side}_lid_upper"]])[1]
+        )
+        for side in ("right", "left")
+    }
+    torch.testing.assert_close(open_["right"][1:], open_["left"][1:])
+    assert open_["left"][0].isnan()
+    assert 0.4 < (open_["right"] < 0.999).float().mean() < 0.6
+    assert -1e-5 < open_["right"].min() < 0.05
+    upper, pupil, lower = (
+        shut[:, FACE_POINT_INDEX[f"right_{part}"], 1] for part in ("lid_upper", "pupil", "lid_lower")
+    )
+    assert (upper <= pupil + 1e-6).all()
+    assert (pupil <= lower + 1e-6).all()
+    others = [i for n, i in FACE_POINT_INDEX.items() if "_lid_" not in n and "_pupil" not in n]
+    torch.testing.assert_close(shut[:, others], points[:, others], equal_nan=True)
+    assert torch.equal(blinking(points[1:], torch.Generator().manual_seed(0), share=0.0), points[1:])
+
+
 def test_a_run_without_data_or_end_says_so(faces_folder: Path, tmp_path: Path) -> None:
     """A missing folder and a missing checkpoint are the user's to mend, in one line."""
     with pytest.raises(InputError, match=r"labels\.npz"):
@@ -345,6 +372,9 @@ def test_a_run_without_data_or_end_says_so(faces_folder: Path, tmp_path: Path) -
     path = gan.train(options(faces_folder, tmp_path / "short", images=8))
     with pytest.raises(UsageError, match="another shape"):
         gan.train(options(faces_folder, tmp_path / "run", resume=path, resolution=32))
+    with pytest.raises(UsageError, match="another shape") as refused:
+        gan.train(options(faces_folder, tmp_path / "run", weights=weights_dir() / "generator.safetensors"))
+    assert "--resolution 128 --width 1536" in str(refused.value.hint)
     with pytest.raises(InputError, match="no checkpoint"):
         gan.train(options(tmp_path, tmp_path / "run", resume=tmp_path / "none.safetensors"))
     with pytest.raises(UsageError, match="needs an end"):

@@ -39,7 +39,7 @@ def gaps(
     $ vidanon evaluate gaps street.vidanon street.mp4 --drop 0.5 --gaps 1 --seed 7 --json
 
     A face-frame is a face of the full run in a frame from its first detection to its last, false alarms included; those
-    behind somebody are not counted. It is naked when less than 90 % of its box lies under a mask.
+    behind somebody are not counted. It is naked when less than 90 % of it lies under a mask.
 
     Without CLIP, where flow would have carried a face is guessed from what was taken away. The plan stays as it is.
     """
@@ -81,5 +81,5 @@ def _put(report: GapsReport) -> None:
         console.put("")
         console.put_table(
             ["frame", "track", "covered"],
-            [[face.frame, face.track, f"{face.box:.2f}"] for face in report.worst if face.box < report.least],
+            [[face.frame, face.track, f"{face.face:.2f}"] for face in report.worst if face.face < report.least],
         )

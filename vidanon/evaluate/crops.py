@@ -17,7 +17,7 @@ from vidanon.media.frames import Frame
 from vidanon.media.pixels import read_region
 from vidanon.models.embeddings import SIDE
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
-from vidanon.render.mask import core_mask, outline_px
+from vidanon.render.mask import core_mask, face_px
 from vidanon.types import LUMA, FloatArray, ImageArray, Region
 
 FACE_PX = SIDE / CROP_SCALE
@@ -48,7 +48,7 @@ class Place:
     def of(cls, box: FloatArray, points: FloatArray) -> Place:
         """The place of a face with `box` [4] and `points` [30, 2]. Raises ValueError if the box is not finite."""
         pose = face_pose(box, points)
-        return cls(pose, crop_matrix(pose, SIDE), outline_px(pose, points, margin=0.0), points)
+        return cls(pose, crop_matrix(pose, SIDE), face_px(pose, points), points)
 
     def core(self, matrix: Array | None = None) -> Mask:
         """The face [SIDE, SIDE] in its own crop, or in the crop of another place's `matrix`."""

@@ -28,7 +28,7 @@ from vidanon.media.probe import fingerprint
 from vidanon.media.reader import Reader
 from vidanon.plan.store import Plan
 from vidanon.render.align import face_pose
-from vidanon.render.mask import outline_px
+from vidanon.render.mask import face_px, outline_px
 from vidanon.settings import Settings
 from vidanon.track.settle import settle_all
 from vidanon.types import Observation, ScannedFrame, Track
@@ -49,8 +49,8 @@ class FaceFrame:
     """frame index"""
     track: int
     """number of the full run's track"""
-    box: float
-    """part of the face's box, as far as it is in the picture, under a mask of the reduced run, 0..1"""
+    face: float
+    """part of the face without a margin, as far as it is in the picture, under a mask of the reduced run, 0..1"""
     mask: float
     """part of the full run's mask, as far as it is in the picture, under a mask of the reduced run, 0..1"""
 
@@ -70,31 +70,31 @@ class GapsReport:
     face_frames: int
     """faces times frames the full run covers between a track's first and last detection"""
     coverage: float
-    """share of them whose box is covered by 90 % or more, 0..1"""
+    """share of them that are covered by 90 % or more, 0..1"""
     naked: int
     """those that are not"""
     sure: int
     """face-frames of tracks that were detected surely in at least half of their frames"""
     sure_coverage: float
-    """share of these whose box is covered by 90 % or more"""
+    """share of these that are covered by 90 % or more"""
     sure_naked: int
     """those that are not"""
     seen: int
     """face-frames in which the full run saw the face, by a detection or by its pixels; the others are guesses"""
     seen_coverage: float
-    """share of these whose box is covered by 90 % or more"""
+    """share of these that are covered by 90 % or more"""
     seen_naked: int
     """those that are not"""
     unstarted: int
     """naked face-frames of tracks of which no detection is left that could start one: there is nothing to go on from"""
     mask_coverage: float
     """share of them whose mask, with its margin, is covered by 90 % or more, 0..1"""
-    mean_box: float
-    """mean part of a box that is covered"""
+    mean_face: float
+    """mean part of a face that is covered"""
     padded: int
     """faces times frames the full run covers on suspicion, before the first and after the last detection"""
     padded_coverage: float
-    """share of these whose box is covered by 90 % or more; 1 if there are none"""
+    """share of these that are covered by 90 % or more; 1 if there are none"""
     split: int
     """tracks of the full run that more than one identity covers in the reduced run"""
     lost: int
@@ -102,7 +102,7 @@ class GapsReport:
     worst: tuple[FaceFrame, ...]
     """the least covered face-frames, at most 20"""
     least: float = NAKED
-    """part of a box that must be covered, 0..1"""
+    """part of a face that must be covered, 0..1"""
 
 
 def gaps_in_plan(
@@ -209,26 +209,26 @@ def simulate_gaps(
     sure = [f for f in inner if strong[f.track] >= (spans[f.track][1] - spans[f.track][0] + 1) / 2]
     begun = started(scan, full, settings.detect.threshold)
     detections = sum(len(frame.faces) for frame in whole)
-    worst = sorted(inner, key=lambda f: (f.box, f.frame, f.track))
+    worst = sorted(inner, key=lambda f: (f.face, f.frame, f.track))
     return GapsReport(
         detections=detections,
         dropped=detections - sum(len(frame.faces) for frame in scan),
         tracks=len(identities),
         gaps=torn,
         face_frames=len(inner),
-        coverage=_share([f.box for f in inner]),
-        naked=sum(f.box < NAKED for f in inner),
+        coverage=_share([f.face for f in inner]),
+        naked=sum(f.face < NAKED for f in inner),
         sure=len(sure),
-        sure_coverage=_share([f.box for f in sure]),
-        sure_naked=sum(f.box < NAKED for f in sure),
+        sure_coverage=_share([f.face for f in sure]),
+        sure_naked=sum(f.face < NAKED for f in sure),
         seen=len(seen),
-        seen_coverage=_share([f.box for f in seen]),
-        seen_naked=sum(f.box < NAKED for f in seen),
-        unstarted=sum(f.box < NAKED and f.track not in begun for f in inner),
+        seen_coverage=_share([f.face for f in seen]),
+        seen_naked=sum(f.face < NAKED for f in seen),
+        unstarted=sum(f.face < NAKED and f.track not in begun for f in inner),
         mask_coverage=_share([f.mask for f in inner]),
-        mean_box=float(np.mean([f.box for f in inner])) if inner else 1.0,
+        mean_face=float(np.mean([f.face for f in inner])) if inner else 1.0,
         padded=len(padded),
-        padded_coverage=_share([f.box for f in padded]),
+        padded_coverage=_share([f.face for f in padded]),
         split=sum(len(found) > 1 for found in identities.values()),
         lost=sum(not found for found in identities.values()),
         worst=tuple(worst[:WORST]),
@@ -246,10 +246,9 @@ def _outline(item: Observation, margin: float) -> Array:
 def _covered(
     item: Observation, masks: Sequence[Array], margin: float, width: int, height: int
 ) -> tuple[float, float] | None:
-    """Parts of a face's box and of its mask that lie under `masks`; None if it is not in the picture."""
+    """Parts of a face and of its mask that lie under `masks`; None if it is not in the picture."""
     outline = _outline(item, margin)
-    x0, y0, x1, y1 = (float(v) for v in item.box)
-    box = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    face = face_px(face_pose(item.box, item.points), item.points)
     low, high = np.maximum(outline.min(axis=0), 0), np.minimum(outline.max(axis=0), (width, height))
     if (high <= low).any():
         return None
@@ -263,5 +262,5 @@ def _covered(
         return canvas.astype(np.bool_)
 
     under = drawn(masks)
-    parts = [float(under[area].mean()) for area in (drawn([box]), drawn([outline])) if area.any()]
+    parts = [float(under[area].mean()) for area in (drawn([face]), drawn([outline])) if area.any()]
     return (parts[0], parts[1]) if len(parts) == 2 else None

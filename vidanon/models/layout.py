@@ -51,6 +51,9 @@ _FRAME = torch.tensor([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) 
 """the crop's border holds still"""
 STRAY = 0.25
 """How far, in crops, a point may lie from where the others put it: further out it is taken for an error."""
+SHUT = 0.15
+"""Least share of their canonical way between two lids or lips: pinned to one place they would not hold the plate, and
+a shut eye would stare."""
 STIFFNESS = 2e-4
 """Smoothing of the thin plate: where points nearly meet (a closed eye, a far cheek in profile) they may not tear it."""
 OPEN = (0.1, 0.4)
@@ -105,6 +108,31 @@ def settled(points: Tensor) -> Tensor:
 
 def _rows(*names: str) -> list[int]:
     return [FACE_POINT_INDEX[name] for name in names]
+
+
+_MEETING = [
+    (FACE_POINT_INDEX[upper], FACE_POINT_INDEX[lower])
+    for upper, lower in (
+        ("right_lid_upper", "right_lid_lower"),
+        ("left_lid_upper", "left_lid_lower"),
+        ("lip_upper_inner", "lip_lower_inner"),
+    )
+]
+_LENGTH = (_rows("right_eye", "left_eye"), _rows("mouth_right", "mouth_left"))
+
+
+def parted(points: Tensor) -> Tensor:
+    """Settled keypoints [B, 30, 2] of upright crops in which lids and lips that meet, or cross, are SHUT apart."""
+    home = CANONICAL[:, 1].tolist()
+    eyes, mouth = (points[:, rows].mean(1) for rows in _LENGTH)
+    size = (mouth - eyes).norm(dim=-1) / (home[_LENGTH[1][0]] - home[_LENGTH[0][0]])
+    y = points[..., 1].clone()
+    for upper, lower in _MEETING:
+        least = SHUT * (home[lower] - home[upper]) * size
+        lacking = (least - (y[:, lower] - y[:, upper])).clamp(min=0)
+        y[:, upper] -= lacking / 2
+        y[:, lower] += lacking / 2
+    return torch.stack([points[..., 0], y], -1)
 
 
 _MIDLINE = (_rows("right_brow_inner", "left_brow_inner"), _rows("nose"), _rows("lip_upper_inner", "lip_lower_inner"))
@@ -230,7 +258,7 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     Returns ([B, S, S, 2] in 0..1 of the canonical crop, [B, 1, S, S] how much of it is to be shown).
     """
     coarse = min(max(size // 2, 8), CELLS)
-    open_, hidden = unfolded(points)
+    open_, hidden = unfolded(parted(points))
     pins = controls(open_)
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
     border = hidden.new_zeros(len(hidden), len(_FRAME))

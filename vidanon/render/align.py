@@ -20,7 +20,9 @@ CROP_SCALE = 1.7
 """Side of the crop in face sizes: the face, and enough of its surroundings to continue skin, hair and light."""
 
 DEFAULT_MARGIN = 0.08
-"""How far the mask reaches past the box, in face sizes; the default of RenderSettings.mask_margin."""
+"""How far the mask reaches past the face, in face sizes; the default of RenderSettings.mask_margin ..."""
+MARGIN_PX = 1.5
+"""... and px of the source on top: what a face of any size is out by, and a third of one of ten px."""
 
 POINT_LIMIT = 0.75
 """Keypoints never pull the mask further than this from the centre along the face's axes, in face sizes:
@@ -111,7 +113,7 @@ def region_of(
 
     `feather` and `margin` are those of RenderSettings, in face sizes.
     """
-    reach = max(CROP_SCALE / 2, max(0.5 + margin, POINT_LIMIT) + feather)
+    reach = max(CROP_SCALE / 2, max(0.5 + margin + MARGIN_PX / pose.size, POINT_LIMIT) + feather)
     half = reach * pose.size * (abs(math.cos(pose.roll)) + abs(math.sin(pose.roll))) + EDGE_PX
     x0, y0 = max(0, math.floor(pose.cx - half)), max(0, math.floor(pose.cy - half))
     x1, y1 = min(width, math.ceil(pose.cx + half)), min(height, math.ceil(pose.cy + half))

@@ -25,7 +25,7 @@ LARGEST_OFFSET = 0.25
 NEAR = 1 / 14
 """Width (sigma) of the Gaussian that carries the residual inwards, in sides of the crop."""
 
-SEAM = 1 / 20
+SEAM = 1 / 60
 """Width of the passage from painted to seen pixels, in sides of the crop: the net learns to continue the picture
 only so far outside the hidden area."""
 

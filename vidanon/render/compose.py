@@ -35,6 +35,7 @@ from vidanon.render.blend import (
 )
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look, tone
 from vidanon.render.cover import colour_around, cover
+from vidanon.render.features import lively
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
@@ -305,6 +306,7 @@ class FaceRenderer:
             if fine is not None:
                 amount = self.settings.detail * (1 - p.job.fade)
                 fitted = refined(fitted, fine, shown.visible, amount, enlarged=enlarged)
+        fitted = lively(fitted, shown.request.points, self.settings.lively * (1 - p.job.fade))
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not

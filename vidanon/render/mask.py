@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array
-from vidanon.render.align import CROP_SCALE, POINT_LIMIT, FacePose
+from vidanon.render.align import CROP_SCALE, MARGIN_PX, POINT_LIMIT, FacePose
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, ON_FACE, FloatArray, Region
 
 GUARD_PX = 4
@@ -65,8 +65,10 @@ class FaceMask:
 def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     """Convex outline [N, 2] of the mask in the face's own frame: origin at its centre, upright, 1 = pose.size.
 
-    `points` [30, 2] are px in the order of FACE_POINTS, NaN = unknown; `margin` is in face sizes.
+    `points` [30, 2] are px in the order of FACE_POINTS, NaN = unknown; `margin` is in face sizes, and MARGIN_PX come on
+    top of it.
     """
+    margin += MARGIN_PX / pose.size
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
     p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
@@ -88,7 +90,7 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
 def _around(width: float, height: float, margin: float, *, sure: bool) -> Array:
     """The box's ellipse and the margin; unless the points are `sure`, the whole box."""
     half = np.array([width / 2, height / 2])
-    return _UNIT * (half + margin) if sure else _SUPERELLIPSE * np.maximum(half + margin, _CORNER * half)
+    return _UNIT * (half * 0.9 + margin) if sure else _SUPERELLIPSE * np.maximum(half + margin, _CORNER * half)
 
 
 def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float) -> FloatArray:
@@ -106,6 +108,11 @@ def outline_px(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     back = np.array([[c, s], [-s, c]])
     outline: Array = unit_outline(pose, points, margin=margin) * pose.size @ back + (pose.cx, pose.cy)
     return outline
+
+
+def face_px(pose: FacePose, points: ArrayLike) -> Array:
+    """Outline [N, 2], px of the picture, of the face itself, without any margin: what must not be seen."""
+    return outline_px(pose, points, margin=-MARGIN_PX / pose.size)
 
 
 def core_mask(outline: Array, region: Region) -> NDArray[np.bool_]:

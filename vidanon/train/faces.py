@@ -51,7 +51,7 @@ POSE = ("right_ear", "left_ear", "right_shoulder", "left_shoulder")
 SYNTHETIC = ("t2i", "sfhq")
 LARGE = 0.97
 """Of a picture's side that a crop had in its source: below it, its finest px are made up."""
-TIGHT = 0.06
+TIGHT = 0.03
 """Margin of the smallest mask that is trained on, in face sizes ..."""
 WIDEST = 0.24
 """... and how much may come on top: `RenderSettings.mask_margin` and the guard band of small faces."""

@@ -16,17 +16,17 @@ FINEST_FIRST = (2.0, 2.0, 1.5)
 """Weight of each band of the pyramid, beside 1 for what is left of the picture."""
 _TELLING = [i for name, i in FACE_POINT_INDEX.items() if "_lid_" in name or "lip_" in name or name.startswith("mouth_")]
 _GESTURES = [
-    (FACE_POINT_INDEX[one], FACE_POINT_INDEX[other])
-    for one, other in (
-        ("lip_lower_inner", "lip_upper_inner"),
-        ("mouth_left", "mouth_right"),
-        ("right_lid_lower", "right_lid_upper"),
-        ("left_lid_lower", "left_lid_upper"),
-        ("right_pupil", "right_eye"),
-        ("left_pupil", "left_eye"),
+    (FACE_POINT_INDEX[one], FACE_POINT_INDEX[other], weight)
+    for one, other, weight in (
+        ("lip_lower_inner", "lip_upper_inner", 1.0),
+        ("mouth_left", "mouth_right", 1.0),
+        ("right_lid_lower", "right_lid_upper", 3.0),
+        ("left_lid_lower", "left_lid_upper", 3.0),
+        ("right_pupil", "right_eye", 1.0),
+        ("left_pupil", "left_eye", 1.0),
     )
 ]
-"""Pairs of keypoints whose distance says what a face does."""
+"""Pairs of keypoints whose distance says what a face does, and what it counts: a lid's whole way is a short one."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -131,9 +131,9 @@ def equivariance(painted: Tensor, nudged: Tensor, grid: Tensor, face: Tensor) ->
 def gestures(points: Tensor) -> Tensor:
     """[B, 12] of keypoints [B, 30, 2]: how far lips and lids are open, how wide the mouth is, where the eyes look.
 
-    In units of `points`, NaN where one of two is unknown.
+    In units of `points`, times what each counts; NaN where one of two is unknown.
     """
-    return torch.cat([points[:, one] - points[:, other] for one, other in _GESTURES], 1)
+    return torch.cat([(points[:, one] - points[:, other]) * weight for one, other, weight in _GESTURES], 1)
 
 
 def expression(

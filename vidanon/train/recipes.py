@@ -84,6 +84,8 @@ class GeneratorTraining:
     """weight of people nobody is looking like their code says"""
     steadiness: float = 16.0
     """weight of the same face in a crop cut a little differently, with its surroundings disturbed"""
+    blinks: float = 0.4
+    """share of the people nobody is looking like whose lids are more or less shut: photos hardly show that"""
     elsewhere: float = 0.5
     """share of the crops in front of somebody else's background"""
     augment: float = 0.6

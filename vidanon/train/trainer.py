@@ -32,7 +32,7 @@ from vidanon.train.runs import (
     unpack,
     unpack_optimizer,
 )
-from vidanon.train.views import disturbed, elsewhere, nudged
+from vidanon.train.views import blinking, disturbed, elsewhere, nudged
 from vidanon.types import FACE_POINT_INDEX
 
 TOGETHER = [
@@ -54,6 +54,8 @@ LOOSE = [
 """points that detection often lacks together: expression, shoulders"""
 
 
+SHAPE = ("resolution", "width", "max_channels")
+"""the options that say how large a generator is"""
 LEGIBLE = 64
 """px of a crop from which on a landmarker tells what a face does"""
 
@@ -90,9 +92,16 @@ class Trainer:
         self.g = Generator(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.d = Discriminator(self.config).to(self.device).to(memory_format=torch.channels_last)
         if options.weights is not None:
-            state = read_weights(options.weights)[0]
+            state, shape = read_weights(options.weights)
             # what is expected by surroundings was fitted to an encoder that will no longer be that one
-            self.g.load_state_dict({k: v for k, v in state.items() if not k.startswith("surroundings.")})
+            state = {k: v for k, v in state.items() if not k.startswith("surroundings.")}
+            try:
+                self.g.load_state_dict(state)
+            except RuntimeError as e:
+                given = " ".join(f"--{k.replace('_', '-')} {shape[k]}" for k in SHAPE if k in shape)
+                raise UsageError(
+                    f"{options.weights} is of a network of another shape", hint=f"its own is {given or 'unknown'}"
+                ) from e
         self.ema = EMA(self.g)
         self.landmarker = FaceLandmarker.shipped(self.device).network if options.expression else None
         lazy = options.r1_every / (options.r1_every + 1)
@@ -183,7 +192,7 @@ class Trainer:
         crops = elsewhere(sampler.batch(sampler.draw(o.batch), size), self.random, share=o.elsewhere)
         points = self.points(crops)
         half = o.batch // 2
-        asked = torch.cat([points[:half]] * 2)
+        asked = torch.cat([points[:half], blinking(points[:half], self.random, share=o.blinks)])
         who = self.somebody(crops.rows[:half])
         seen = Seen(crops[:half].twice(), asked, who, self.g.appearance(asked, who, size))
         painted = self.paint(seen, fade)

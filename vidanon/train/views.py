@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidanon.train.batches import CropBatch
+from vidanon.types import FACE_POINT_INDEX
+
+LOWER = 0.2
+"""how much of a blink's way is the lower lid's"""
 
 
 def nudged(crops: CropBatch, generator: torch.Generator, *, amount: float = 0.04) -> tuple[CropBatch, Tensor]:
@@ -95,3 +99,21 @@ def disturbed(crops: CropBatch, generator: torch.Generator) -> CropBatch:
     grow = sometimes(0.5)
     hidden = torch.maximum(crops.hidden * (1 - grow) + grown * grow, crops.outside)
     return CropBatch(image.clamp(-1, 1) * (1 - crops.outside), hidden, crops.outside, crops.points, crops.rows)
+
+
+def blinking(points: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
+    """Keypoints [B, 30, 2] of which a `share` blinks: both eyes as far shut as the other, from not at all to wholly.
+
+    Photos are taken with open eyes, videos are not.
+    """
+    b, device = len(points), points.device
+    blinks = torch.rand(b, 1, generator=generator, device=device) < share
+    open_ = torch.where(blinks, torch.rand(b, 1, generator=generator, device=device), 1.0)
+    points = points.clone()
+    for side in ("right", "left"):
+        upper, lower, pupil = (FACE_POINT_INDEX[f"{side}_{part}"] for part in ("lid_upper", "lid_lower", "pupil"))
+        way = points[:, upper] - points[:, lower]
+        meet = points[:, lower] + LOWER * way
+        for point in (upper, lower, pupil):
+            points[:, point] = meet + open_ * (points[:, point] - meet)
+    return points
