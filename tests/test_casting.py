@@ -23,7 +23,7 @@ from vidanon.pipeline.casting import LOOKS, Person, _poses
 from vidanon.pipeline.events import Event, StageDone
 from vidanon.plan.store import Plan
 from vidanon.render.blend import toned
-from vidanon.render.casting import AS_DRAWN, Look, choose, look, tone
+from vidanon.render.casting import AS_DRAWN, Look, beside, choose, look, tone
 from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace
 from vidanon.render.generate import FacePainter, PaintRequest
 from vidanon.render.identity import latent, person, unnamed
@@ -162,11 +162,12 @@ class CardPainter:
 
     def paint(self, requests: Sequence[PaintRequest]) -> list[FloatArray | None]:
         """A dark card for anybody."""
-        return [None if self.fails else np.full((32, 32, 3), 0.3, np.float32) for _ in requests]
+        shape = (self.resolution, self.resolution, 3)
+        return [None if self.fails else np.full(shape, 0.3, np.float32) for _ in requests]
 
     def skin_colour(self, crop: FloatArray, request: PaintRequest) -> FloatArray:
         """The middle."""
-        return np.asarray(crop[16, 16], np.float32)
+        return np.asarray(crop[len(crop) // 2, len(crop) // 2], np.float32)
 
 
 def request(shade: float, *, under: float = 0.0) -> PaintRequest:
@@ -211,6 +212,45 @@ def test_a_dark_face_among_light_skin_is_toned_and_a_failed_one_left() -> None:
     far = [replace(seen[0], colour=np.array([0.9, 0.5, 0.05], np.float32))]
     strongest = tone(painter, far, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
     assert (np.abs(np.log(strongest)) <= 0.62).all()  # nobody turns green
+
+
+def necked(neck: tuple[float, float, float], *, clothes: tuple[float, float, float] = (0.1, 0.15, 0.4)) -> PaintRequest:
+    """A crop whose face is hidden, with a neck of one colour below it and clothes beside that."""
+    side = 64
+    context = np.full((side, side, 3), (0.4, 0.42, 0.4), np.float32)
+    context[44:] = clothes
+    context[44:, 24:40] = neck
+    hidden = np.zeros((side, side), np.bool_)
+    hidden[12:50, 16:48] = True
+    return PaintRequest(context, hidden, CANONICAL.numpy(), np.zeros(6, np.float32))
+
+
+def test_a_neck_tells_the_hue_of_skin_and_clothes_do_not() -> None:
+    """What is like the skin that is expected counts, as far as there is enough of it; unknown points tell nothing."""
+    like = np.log([0.7, 0.55, 0.45])
+    found, share = beside(necked((0.5, 0.36, 0.3)), like)
+    assert found is not None
+    np.testing.assert_allclose(found, np.log([0.5, 0.36, 0.3]), atol=0.03)
+    assert share > 0.5
+    _, little = beside(necked((0.2, 0.6, 0.2), clothes=(0.2, 0.6, 0.2)), like)
+    assert little < 0.1
+    unknown = replace(necked((0.5, 0.36, 0.3)), points=np.full((30, 2), np.nan, np.float32))
+    assert beside(unknown, like) == (None, 0.0)
+
+
+def test_a_face_has_the_hue_of_its_neck_and_is_no_darker() -> None:
+    """The gains redden a grey card over a red neck; a bright neck brightens, a dark one darkens nothing."""
+    painter, latent, plain = CardPainter(resolution=64), np.zeros(6, np.float32), np.full(3, 0.45, np.float32)
+
+    def gains(*neck: float) -> FloatArray:
+        seen = Look(necked((neck[0], neck[1], neck[2])), plain, np.zeros(6, np.float32))
+        return tone(painter, [seen], latent, 1.0)  # type: ignore[arg-type]
+
+    even, red = gains(0.45, 0.45, 0.45), gains(0.5, 0.44, 0.42)
+    assert red[0] / red[1] > 1.03 * even[0] / even[1]
+    bright, dark = gains(0.8, 0.8, 0.8), gains(0.2, 0.2, 0.2)
+    assert bright.mean() > even.mean() + 0.05
+    assert dark.mean() > even.mean() - 0.05
 
 
 def test_too_little_around_a_face_tells_nothing() -> None:
