@@ -8,13 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidanon.models.layout import CANONICAL
-from vidanon.render.features import lively
+from vidanon.render.features import looking, speaking
 from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
 
 SIDE = 128
 SKIN = np.array([0.7, 0.55, 0.5], np.float32)
 POINTS: FloatArray = CANONICAL.numpy().astype(np.float32)
 LENGTH = 0.235
+
+
+def lively(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
+    """Eyes and mouth."""
+    return speaking(looking(painted, points, amount), points, amount)
 
 
 def skin(side: int = SIDE) -> FloatArray:

@@ -35,7 +35,7 @@ from vidanon.render.blend import (
 )
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look, tone
 from vidanon.render.cover import colour_around, cover
-from vidanon.render.features import lively
+from vidanon.render.features import looking, speaking
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
@@ -286,6 +286,8 @@ class FaceRenderer:
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
         fitted = toned(fitted, shown.visible, p.job.cast.tone)
+        # before frames are blended: what a mouth does is what trembles most
+        fitted = speaking(fitted, shown.request.points, self.settings.lively)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
 
     def _finish(self, face: PaintedFace, around: Sequence[Canvas]) -> Patch | None:
@@ -306,7 +308,7 @@ class FaceRenderer:
             if fine is not None:
                 amount = self.settings.detail * (1 - p.job.fade)
                 fitted = refined(fitted, fine, shown.visible, amount, enlarged=enlarged)
-        fitted = lively(fitted, shown.request.points, self.settings.lively * (1 - p.job.fade))
+        fitted = looking(fitted, shown.request.points, self.settings.lively * (1 - p.job.fade))
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not

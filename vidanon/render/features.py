@@ -55,23 +55,38 @@ LONGEST = 0.17
 WIDE = (0.2, 0.4)
 """How far lips must be apart for the tongue to show, and to show in full."""
 
+LEGIBLE_PX = 4
+"""Shortest face that is drawn in, px of the crop."""
 SOFT = 0.04
 """Width of every edge; never under a px of the crop."""
 
 
-def lively(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
-    """The crop [S, S, 3] with eyes that look and a mouth that is as open as its keypoints are.
+def looking(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
+    """The crop [S, S, 3] with eyes that look where its pupils are.
 
     `points` [30, 2] in 0..1 of the crop, NaN = unknown: what they do not tell is left as it was painted. `amount` 0..1.
     """
     length = _length(points)
-    if amount <= 0 or not math.isfinite(length) or length * len(painted) < 4:
+    if amount <= 0 or not _legible(painted, length):
         return painted
     drawn = painted.copy()
     for side in ("right", "left"):
         _eye(drawn, points, side, length, amount)
+    return drawn
+
+
+def speaking(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
+    """The crop [S, S, 3] with a mouth that is as open as its lips are apart; the rest as `looking`."""
+    length = _length(points)
+    if amount <= 0 or not _legible(painted, length):
+        return painted
+    drawn = painted.copy()
     _mouth(drawn, points, length, amount)
     return drawn
+
+
+def _legible(painted: FloatArray, length: float) -> bool:
+    return math.isfinite(length) and length * len(painted) >= LEGIBLE_PX
 
 
 def _at(points: FloatArray, *names: str) -> Array:
