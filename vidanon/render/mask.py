@@ -6,8 +6,8 @@ same convex outline, so that training and rendering hide the same thing. Nothing
 The outline is the convex hull of two superellipses (exponent 4), one along the picture's axes and one along the
 face's, which each hold the box's own ellipse plus the margin, and of the known facial points, the brows raised to
 the hairline, grown by the margin. The whole box lies inside at every roll and with every margin. Where (nearly) all
-facial points are known they say themselves where the face ends: then two ellipses do, and the box's empty corners
-(hair, background, collar) stay as they are.
+facial points are known they say themselves where the face ends: then two ellipses do, a tenth smaller than the box's
+own, and the box's empty corners (hair, background, collar) stay as they are.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ _CORNER = 2**0.25 * 1.01
 
 ENOUGH_POINTS = 24
 """Known facial points, hairline included, out of 30 from which on they are trusted with the box's corners."""
+
+DRAWN_IN = 0.9
+"""Axes of the ellipse that does then, in sides of the box: beside a jaw the box's own holds what is behind it."""
 
 _CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
 _ANGLE = 2 * np.pi * np.arange(256) / 256
@@ -88,9 +91,9 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
 
 
 def _around(width: float, height: float, margin: float, *, sure: bool) -> Array:
-    """The box's ellipse and the margin; unless the points are `sure`, the whole box."""
+    """About the box's ellipse and the margin; unless the points are `sure`, the whole box."""
     half = np.array([width / 2, height / 2])
-    return _UNIT * (half * 0.9 + margin) if sure else _SUPERELLIPSE * np.maximum(half + margin, _CORNER * half)
+    return _UNIT * (DRAWN_IN * half + margin) if sure else _SUPERELLIPSE * np.maximum(half + margin, _CORNER * half)
 
 
 def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float) -> FloatArray:
