@@ -14,7 +14,6 @@ from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
 SIDE = 128
 SKIN = np.array([0.7, 0.55, 0.5], np.float32)
 POINTS: FloatArray = CANONICAL.numpy().astype(np.float32)
-LENGTH = 0.235
 
 
 def lively(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:

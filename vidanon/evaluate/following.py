@@ -21,12 +21,13 @@ from vidanon.evaluate.warping import WarpMeter, warping_error
 from vidanon.geometry import apply, area, invert, iou
 from vidanon.media.frames import Frame
 from vidanon.models.embeddings import Embedder
+from vidanon.settings import TrackSettings
 from vidanon.track.parts import parts
 from vidanon.types import FloatArray, Observation, ScannedFace, Track
 
 SURE = 0.65
 """score from which a scanned face that no track holds counts as a face ..."""
-PART = 0.7
+PART = TrackSettings().drop_parts
 """... unless more than this part of it lies in a surer one's, or it is an ear or an earring of that one's"""
 HELD = 0.5
 """part of a scanned face's box that lies in a planned one's, from which it is the same face"""
@@ -89,8 +90,7 @@ class Following:
                 self._face(index, frames, face, own=own, planned=planned[1:])
         for number in [n for n, before in self._before.items() if before.frame < index]:
             del self._before[number]
-        surest = sorted(scanned, key=lambda f: -f.score)
-        for found, part in zip(surest, parts(surest, PART), strict=True):
+        for found, part in zip(scanned, parts(scanned, PART), strict=True):
             if found.score >= SURE and not part and not _is_held(found.box, planned[0]):
                 self._shown(self._loose, Place.of(found.box, found.points), frames)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, ON_FACE
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, N_FACE_POINTS, ON_FACE, OPENINGS
 
 _RIGHT_HALF = {
     "right_eye": (0.389, 0.393),
@@ -110,14 +110,6 @@ def _rows(*names: str) -> list[int]:
     return [FACE_POINT_INDEX[name] for name in names]
 
 
-_MEETING = [
-    (FACE_POINT_INDEX[upper], FACE_POINT_INDEX[lower])
-    for upper, lower in (
-        ("right_lid_upper", "right_lid_lower"),
-        ("left_lid_upper", "left_lid_lower"),
-        ("lip_upper_inner", "lip_lower_inner"),
-    )
-]
 _LENGTH = (_rows("right_eye", "left_eye"), _rows("mouth_right", "mouth_left"))
 
 
@@ -127,7 +119,7 @@ def parted(points: Tensor) -> Tensor:
     eyes, mouth = (points[:, rows].mean(1) for rows in _LENGTH)
     size = (mouth - eyes).norm(dim=-1) / (home[_LENGTH[1][0]] - home[_LENGTH[0][0]])
     y = points[..., 1].clone()
-    for upper, lower in _MEETING:
+    for upper, lower in OPENINGS:
         least = SHUT * (home[lower] - home[upper]) * size
         lacking = (least - (y[:, lower] - y[:, upper])).clamp(min=0)
         y[:, upper] -= lacking / 2

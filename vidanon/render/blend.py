@@ -115,7 +115,7 @@ def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_])
     off = np.where(visible, out, _away(~visible)) / np.float32(EDGE * side)
     soft = _spread(painted, EDGE * side, border=cv2.BORDER_REPLICATE)
     painted = painted + (soft - painted) * np.exp(-0.5 * np.square(off))[..., None]
-    return _clipped(painted + (context - painted) * _eased(out / np.float32(SEAM * side))[..., None])
+    return _clipped(painted + (context - painted) * eased(out / np.float32(SEAM * side))[..., None])
 
 
 def _away(visible: NDArray[np.bool_]) -> FloatArray:
@@ -123,9 +123,9 @@ def _away(visible: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
-def _eased(part: ArrayLike) -> FloatArray:
-    """From 0 to 1 as `part` goes from 0 to 1, without a corner at either end."""
-    t = np.clip(np.asarray(part, np.float32), 0, 1)
+def eased(value: ArrayLike, low: float = 0, high: float = 1) -> FloatArray:
+    """From 0 to 1 as `value` goes from `low` to `high`, without a corner at either end."""
+    t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
@@ -150,7 +150,7 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     mean = (context * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
     known = _spread(context * weight[..., None], FILL * side)
     fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
-    return _clipped(painted + (fill - painted) * _eased(share))
+    return _clipped(painted + (fill - painted) * eased(share))
 
 
 def _showing(enlarged: float) -> float:
@@ -182,7 +182,7 @@ def refined(
     side = len(painted)
     size = (2 * side, 2 * side)
     weight = (
-        _eased(_away(~visible) / np.float32(FRINGE * side))
+        eased(_away(~visible) / np.float32(FRINGE * side))
         * (painted @ LUMA)
         * np.float32(2 * amount * _showing(enlarged))
     )
@@ -210,7 +210,7 @@ def contrasted(
     if amount <= 0 or visible.all():
         return painted
     side = len(painted)
-    weight = _eased(_away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
+    weight = eased(_away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
     luma = painted @ LUMA
     small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
     pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
@@ -227,7 +227,7 @@ def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) ->
     """
     if visible.all() or (gains == 1).all():
         return painted
-    weight = _eased(_away(~visible) / np.float32(TONED * len(painted)))[..., None]
+    weight = eased(_away(~visible) / np.float32(TONED * len(painted)))[..., None]
     lit = painted * gains
     lit = np.where(lit > BRIGHT, BRIGHT + (1 - BRIGHT) * np.tanh((lit - BRIGHT) / np.float32(1 - BRIGHT)), lit)
     return _clipped(painted + weight * (lit - painted))
@@ -247,7 +247,7 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
     away = _away(outside > 0) - _away(outside == 0)
     away = (away - np.copysign(np.float32(0.5), away)) / np.float32(side)
-    weight = _eased((away + RIM[0]) / (RIM[0] + RIM[1]))
+    weight = eased((away + RIM[0]) / (RIM[0] + RIM[1]))
     luma = painted @ LUMA
     around = _carried(context @ LUMA, visible)
     inner = _carried(luma, (away < -RIM[0]) & ~visible)

@@ -128,19 +128,15 @@ def beside(request: PaintRequest, like: Array) -> tuple[Array | None, float]:
     near = (away > NECK[0]) & (away < NECK[1]) & (rows > mouth[1]) & (columns > right[0]) & (columns < left[0])
     if not near.any():
         return None, 0.0
-    tones = _tone(np.log(np.maximum(request.context[near], DARKEST)))
-    middle = _tone(np.asarray(like, np.float64))
-    weight = np.exp(-0.5 * np.square((tones - middle) / SKIN).sum(1))
+    colours = np.log(np.maximum(request.context[near], DARKEST))
+    weight = np.exp(-0.5 * np.square(_tone(colours - like) / SKIN).sum(1))
     if weight.sum() < 1:
         return None, 0.0
-    middle = (weight[:, None] * tones).sum(0) / weight.sum()
-    light, red, blue = middle
-    green = light - (red + blue) / 3
     share = weight.sum() / (ENOUGH * side * side)
-    return np.array([green + red, green, green + blue]), float(share / (share + 1))
+    return weight @ colours / weight.sum(), float(share / (share + 1))
 
 
 def _tone(colours: Array) -> Array:
-    """[..., 3] how light, how red and how blue for that, of logarithms of colours [..., 3]."""
+    """[..., 3] how light, how red and how blue for that, of logarithms of colours [..., 3]; linear."""
     red, green, blue = np.moveaxis(colours, -1, 0)
     return np.stack([(red + green + blue) / 3, red - green, blue - green], -1)

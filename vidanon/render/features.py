@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidanon.geometry import Array
+from vidanon.render.blend import eased
 from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
 
 IRIS, PUPIL = 0.088, 0.42
@@ -103,14 +104,13 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
     names = (f"{side}_pupil", f"{side}_lid_upper", f"{side}_lid_lower", f"{side}_eye")
     pupil, upper, lower, eye = (_at(points, name) for name in names)
     middle = (_at(points, "right_brow_inner", "left_brow_inner") + _at(points, "nose")) / 2
-    cheek = (eye + _at(points, f"mouth_{side}")) / 2
     if not np.isfinite([pupil, upper, lower, eye, middle]).all():
         return
     out = (eye - middle)[0] * (-1 if side == "right" else 1)
-    amount *= float(_eased(out / (APART / 2 * length), *HALF_HIDDEN))
+    amount *= float(eased(out / (APART / 2 * length), *HALF_HIDDEN))
     apart = float(np.hypot(*(_at(points, "left_eye") - _at(points, "right_eye"))))
     narrow = min(max(apart / (APART * length), 0.35), 1.0)
-    skin = _luma_at(drawn, cheek, 0.15 * length)
+    skin = _skin(drawn, points, side, length)
     if amount <= 0 or skin is None:
         return
     radius, soft = IRIS * length, max(SOFT * length, 1 / len(drawn))
@@ -119,7 +119,7 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
         return
     across = np.square((x - eye[0]) / (EYE * length * narrow))
     low, high = (eye[1] + (lid[1] - eye[1]) * (1 - across) for lid in (upper, lower))
-    between = _inside(y - low, soft) * _inside(high - y, soft) * _eased((lower[1] - upper[1]) / length, *SHUT)
+    between = _inside(y - low, soft) * _inside(high - y, soft) * eased((lower[1] - upper[1]) / length, *SHUT)
     away = np.hypot((x - pupil[0]) / narrow, y - pupil[1])
     patch = drawn[window]
     inner = between * np.clip(1 - across, 0, 1)
@@ -133,7 +133,7 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
     off = np.hypot((x - pupil[0]) / narrow + gx * radius, y - pupil[1] + gy * radius) / max(wide * radius, soft / 2)
     glint = np.float32(amount * light * skin) * between * np.exp(-0.5 * off * off)
     patch += glint[..., None]
-    line = np.exp(-0.5 * np.square((y - low) / max(LASHES[0] * length, soft / 2))) * _eased(across, 1.15, 0.5)
+    line = np.exp(-0.5 * np.square((y - low) / max(LASHES[0] * length, soft / 2))) * eased(across, 1.15, 0.5)
     patch *= (1 - np.float32(amount * LASHES[1]) * line)[..., None]
     np.clip(patch, 0, 1, out=patch)
 
@@ -142,8 +142,7 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     one, other = _at(points, "mouth_right"), _at(points, "mouth_left")
     upper, lower = _at(points, "lip_upper_inner"), _at(points, "lip_lower_inner")
     width = float(np.hypot(*(other - one)))
-    cheeks = [(_at(points, f"{side}_eye") + _at(points, f"mouth_{side}")) / 2 for side in ("right", "left")]
-    skins = [skin for cheek in cheeks if (skin := _luma_at(drawn, cheek, 0.15 * length)) is not None]
+    skins = [skin for side in ("right", "left") if (skin := _skin(drawn, points, side, length)) is not None]
     if not np.isfinite([one, other, upper, lower]).all() or width < 0.2 * length or not skins:
         return
     along = (other - one) / width
@@ -153,7 +152,7 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     # the lips part between the corners, wherever a turned head has put their middle
     centre = float(((upper + lower) / 2 - middle) @ along)
     opening = (bottom - top) / length
-    amount *= float(_eased(opening, *PARTED))
+    amount *= float(eased(opening, *PARTED))
     if amount <= 0:
         return
     soft = max(SOFT * length, 1 / len(drawn))
@@ -162,17 +161,17 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
         return
     u = (x - middle[0]) * along[0] + (y - middle[1]) * along[1]
     v = (x - middle[0]) * down[0] + (y - middle[1]) * down[1]
-    smile = float(_eased(width / length, *SMILE))
-    spread = INNER[0] + (INNER[1] - INNER[0]) * max(smile, float(_eased(opening, PARTED[1], WIDE[1])))
+    smile = float(eased(width / length, *SMILE))
+    spread = INNER[0] + (INNER[1] - INNER[0]) * max(smile, float(eased(opening, PARTED[1], WIDE[1])))
     half = np.where(u > centre, width / 2 * spread - centre, width / 2 * spread + centre)
     arch = 1 - np.square(np.minimum(np.abs(u - centre) / np.maximum(half, 1e-6), 1))
     low, high = top * arch, bottom * arch
-    inside = _inside(v - low, soft) * _inside(high - v, soft) * _eased(arch, 0.0, 0.3)
+    inside = _inside(v - low, soft) * _inside(high - v, soft) * eased(arch, 0.0, 0.3)
     skin = float(np.mean(skins))
     bite = min((BITE[0] + smile * (BITE[1] - BITE[0])) * opening, LONGEST) * length
-    shade = _eased(v - low, -soft, 0.5 * bite)  # of the upper lip
+    shade = eased(v - low, -soft, 0.5 * bite)  # of the upper lip
     teeth = _inside(low + bite * np.sqrt(arch) - v, 1.5 * soft) * (0.3 + 0.5 * arch) * (0.6 + 0.4 * shade)
-    tongue = _eased((v - low) / np.maximum(high - low, 1e-6), 0.5, 0.9) * _eased(opening, *WIDE) * arch
+    tongue = eased((v - low) / np.maximum(high - low, 1e-6), 0.5, 0.9) * eased(opening, *WIDE) * arch
     colour = np.asarray(CAVITY, np.float32) * np.float32(skin)
     colour = colour + (tongue[..., None] * 0.8) * (np.asarray(TONGUE, np.float32) * np.float32(skin) - colour)
     colour = colour + teeth[..., None] * (np.asarray(TEETH, np.float32) * np.float32(skin) - colour)
@@ -189,20 +188,16 @@ def _window(drawn: FloatArray, middle: Array, reach: float) -> tuple[tuple[slice
     return (slice(y0, y1), slice(x0, x1)), line[None, x0:x1], line[y0:y1, None]
 
 
-def _luma_at(drawn: FloatArray, middle: Array, reach: float) -> float | None:
-    """Median luma of a crop around a point; None outside of it."""
-    if not np.isfinite(middle).all():
+def _skin(drawn: FloatArray, points: FloatArray, side: str, length: float) -> float | None:
+    """Median luma of a cheek; None where it is not known, or outside of the crop."""
+    cheek = _at(points, f"{side}_eye", f"mouth_{side}")
+    if not np.isfinite(cheek).all():
         return None
-    window, _, _ = _window(drawn, middle, reach)
+    window, _, _ = _window(drawn, cheek, 0.15 * length)
     patch = drawn[window]
     return float(np.median(patch @ LUMA)) if patch.size else None
 
 
 def _inside(distance: ArrayLike, soft: float) -> FloatArray:
     """From 0 to 1 where a distance inside an edge goes from -`soft` / 2 to `soft` / 2."""
-    return _eased(distance, -soft / 2, soft / 2)
-
-
-def _eased(value: ArrayLike, low: float, high: float) -> FloatArray:
-    t = np.clip((np.asarray(value, np.float32) - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    return eased(distance, -soft / 2, soft / 2)
