@@ -129,6 +129,50 @@ def test_a_doubtful_detection_beside_where_the_pixels_went_takes_no_track_along(
         assert abs(float(items[k].box[1] + items[k].box[3]) / 2 - 300) < 8, (k, items[k])
 
 
+def test_a_sure_detection_of_the_hair_takes_no_track_along_either() -> None:
+    """What is found where the face's own pixels have not gone is something else, however surely it is found."""
+    path = [300.0] * 60
+    frames = [[carried(k, path, ahead=5 if k == 29 else 0)] for k in range(60)]
+    for k in range(30, 34):
+        frames[k] = [face(300, 300 - 42, 80, score=0.9)] if k in {31, 32} else []
+    items = next(items for _, items in settled(frames).values() if 0 in items)
+    for k in range(30, 34):
+        assert abs(float(items[k].box[1] + items[k].box[3]) / 2 - 300) < 8, (k, items[k])
+
+
+def test_who_steps_before_a_face_is_not_that_face() -> None:
+    """Half below it, found from the frame on in which it is lost: its pixels were followed, and it comes back."""
+    path = [300.0] * 100
+    frames = [[carried(k, path, ahead=4 if k == 40 else 0)] if not 41 <= k < 60 else [] for k in range(100)]
+    for k in range(41, 100):
+        frames[k].append(face(310 + (k - 41) * 0.5, 340, 84, score=0.9 if k > 44 else 0.5))
+    behind, before = sorted(settled(frames).values(), key=lambda item: item[0].first)
+    assert {0, 40, 60, 99} <= set(behind[1])
+    for k in range(100):
+        assert abs(float(behind[1][k].box[1] + behind[1][k].box[3]) / 2 - 300) < 15, k
+    assert all(float(before[1][k].box[1] + before[1][k].box[3]) / 2 > 325 for k in range(45, 100))
+
+
+def test_a_face_that_comes_out_half_hidden_is_the_one_that_went() -> None:
+    """Somebody walks past: the detector's boxes of the face shrink as he comes, and grow as he goes."""
+    sides = {57: 40.0, 58: 41.0, 59: 43.0, 60: 47.0, 61: 52.0, 62: 60.0, 63: 70.0}
+    frames = [[face(300, 300, sides.get(k, 80.0))] if not 45 <= k < 57 else [] for k in range(100)]
+    assert len(settled(frames)) == 1
+    other = [[face(300, 300, 30.0)] if k >= 57 else frames[k] for k in range(100)]
+    assert len(settled(other)) == 2
+
+
+def test_a_chain_that_went_off_with_who_walked_past_is_not_believed() -> None:
+    """Followed backwards from where it comes out, a face's pixels are soon those of whoever hid it."""
+    with_him = [300.0 + 24 * max(0, 55 - k) for k in range(100)]
+    still = [300.0] * 100
+    frames = [[carried(k, still)] if not 41 <= k < 56 else [] for k in range(100)]
+    frames[56] = [carried(56, with_him, behind=13)]
+    ((_, items),) = settled(frames).values()
+    for k in range(41, 56):
+        assert abs(float(items[k].box[0] + items[k].box[2]) / 2 - 300) < 8, (k, items[k])
+
+
 def test_a_chain_that_went_elsewhere_is_not_believed() -> None:
     """One that ends beside the next detection followed somebody else."""
     path = [200.0 + 4 * k for k in range(60)]

@@ -238,7 +238,7 @@ def test_a_stray_keypoint_moves_no_other_frame() -> None:
 
 def test_a_box_is_wider_the_longer_nobody_saw_the_face() -> None:
     """In the middle of a gap a face may be off the curve; the box there holds the places beside it."""
-    scan = frames(*[[face(100 + 4.0 * i, 300)] if not 20 <= i < 35 else [] for i in range(60)])
+    scan = frames(*[[face(100 + 2.0 * i, 300)] if not 20 <= i < 35 else [] for i in range(60)])
     _, items = only(settled(scan))
     sides = np.array([o.box[2] - o.box[0] for o in items])[:60]
     assert sides[5:18] == pytest.approx(sides[5], rel=0.02)

@@ -18,6 +18,8 @@ from vidanon.types import FloatArray
 
 ASTRAY = 0.5
 """how far off the detection at its end, in face sizes or of log size, a chain may be that went the right way"""
+SWIFT = 0.3
+"""face sizes that a face may move from a frame to the next"""
 BELIEVED = 2
 """confident detections from which a track is carried past its ends: what was seen once is more often nothing"""
 
@@ -35,6 +37,7 @@ def between(points: Sequence[RawPoint]) -> dict[int, Array]:
         first, last = logs(np.array([one.face.box, two.face.box], np.float64))
         forth = _straightened(one.face.ahead[:n], n, last)
         back = _straightened(two.face.behind[:n], n, first)
+        forth, back = (path if _arrives(path, n, end) else path[:0] for path, end in ((forth, last), (back, first)))
         for i in range(1, n):
             there = [(n - i, forth[i - 1])] if i <= len(forth) else []
             there += [(i, back[n - i - 1])] if n - i <= len(back) else []
@@ -55,6 +58,14 @@ def _straightened(chain: FloatArray, n: int, end: Array) -> Array:
     if off > ASTRAY:
         return path[:0]
     return np.asarray(path + drift * (np.arange(1, n + 1) / n)[:, None], np.float64)
+
+
+def _arrives(path: Array, n: int, end: Array) -> bool:
+    """Whether a face at the end of a `path` [K, 4] can still be at `end` [4] after n frames."""
+    if not len(path):
+        return False
+    off = float(np.hypot(*(end - path[-1])[:2]) / np.exp(end[2:].mean()))
+    return off <= ASTRAY + SWIFT * (n - len(path))
 
 
 def past(point: RawPoint, points: Sequence[RawPoint], *, backwards: bool) -> Array:

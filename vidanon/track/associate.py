@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from vidanon.track.fit import FOLLOWED, IMPOSSIBLE, Now, fit
@@ -37,17 +38,18 @@ def matched(
     now: Now,
     min_iou: float,
     twins: Mapping[int, set[int]],
+    barred: NDArray[np.bool_],
     gate: Gate | None = None,
 ) -> list[tuple[LiveTrack, ScannedFace]]:
-    """Pairs of least total cost, none impossible; of `twins` only one goes to a track, the surer one."""
+    """Pairs of least total cost, none impossible or `barred` [T, D]; of `twins` the surer one alone goes to a track."""
     if not tracks or not faces:
         return []
     how = fit(tracks, faces, now=now, min_iou=min_iou)
-    cost = how.cost
+    cost = np.where(barred, IMPOSSIBLE, how.cost)
     if gate is not None:
         fresh = np.array([t.frame == now.frame - 1 or now.seconds - t.seconds <= gate.seconds for t in tracks])
         good = (how.overlap >= max(gate.overlap, min_iou)) & (fresh[:, None] | (how.followed >= FOLLOWED))
-        cost = np.where(good & ~how.elsewhere, cost, IMPOSSIBLE)
+        cost = np.where(good, cost, IMPOSSIBLE)
     kept: list[tuple[LiveTrack, ScannedFace]] = []
     # Of two tracks that found one face in two boxes, the surer track has it.
     for i, k in sorted(_assign(cost), key=lambda pair: (-tracks[pair[0]].strong, pair)):

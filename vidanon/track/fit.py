@@ -78,8 +78,6 @@ class Fit:
     """[T, D] best IoU of the expected boxes with the detection"""
     followed: Array
     """[T, D] IoU of the one with where the other's own pixels were followed to; 0 where they were not"""
-    elsewhere: NDArray[np.bool_]
-    """[T, D] whether the one's own pixels were followed into the other's frame, and were not found there"""
 
 
 def fit(tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], *, now: Now, min_iou: float) -> Fit:
@@ -142,11 +140,12 @@ def fit(tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], *, now: Now, 
     alike = _same_points(tracks, faces, by_flow - last[:, :2], mean_size) & (overlap >= ALIKE_IOU)
     alike &= (elapsed <= ALIKE_SECONDS)[:, None] | seen[:, None]
     cost = np.where(alike, np.minimum(cost, 1 - overlap + 0.4 * pose), cost)
-    led = np.array([_followed(t, faces, boxes, frame) for t in tracks]).reshape(len(tracks), len(faces))
-    followed, elsewhere = np.nan_to_num(led), np.nan_to_num(led, nan=1.0) < FOLLOWED
-    sure = (followed >= FOLLOWED) & ~seen[:, None]
-    cost = np.where(sure, np.minimum(cost, 0.25 + 0.8 * (1 - followed) + 0.6 * growth + 0.4 * pose), cost)
-    return Fit(np.where(possible | alike | sure, cost, IMPOSSIBLE), np.maximum(overlap, followed), followed, elsewhere)
+    led = np.array([followed(t, faces, frame) for t in tracks]).reshape(len(tracks), len(faces))
+    possible &= ~elsewhere(led)
+    led = np.nan_to_num(led)
+    sure = (led >= FOLLOWED) & ~seen[:, None]
+    cost = np.where(sure, np.minimum(cost, 0.25 + 0.8 * (1 - led) + 0.6 * growth + 0.4 * pose), cost)
+    return Fit(np.where(possible | alike | sure, cost, IMPOSSIBLE), np.maximum(overlap, led), led)
 
 
 def _same_points(
@@ -165,17 +164,23 @@ def _same_points(
     return np.asarray((count >= TWIN_KNOWN) & (mean <= TWIN_POINTS * size), np.bool_)
 
 
-def _followed(track: LiveTrack, faces: Sequence[ScannedFace], boxes: Array, frame: int) -> Array:
-    """[D] how well the pixels of a track's last detection lead to detections `boxes` [D, 4], or theirs to it.
+def followed(track: LiveTrack, faces: Sequence[ScannedFace], frame: int) -> Array:
+    """[D] how well the pixels of a track's last detection lead to detections of a later frame, or theirs to it.
 
     NaN where neither was followed so far.
     """
     carried, k = track.carried(frame), frame - track.frame - 1
-    out = iou(from_centre_size(carried), boxes)[0] if carried is not None else np.full(len(boxes), np.nan)
+    boxes = np.array([f.box for f in faces], np.float64)
+    out = iou(from_centre_size(carried), boxes)[0] if carried is not None else np.full(len(faces), np.nan)
     for i, face in enumerate(faces):
         if 0 <= k < len(face.behind):
             out[i] = np.fmax(out[i], iou(face.behind[k], track.points[-1].face.box)[0, 0])
     return out
+
+
+def elsewhere(led: Array) -> NDArray[np.bool_]:
+    """Where pixels were followed, as `followed` says, and came to something else."""
+    return np.asarray(led < FOLLOWED, np.bool_)
 
 
 def _from_segment(points: Array, start: Array, stop: Array) -> Array:

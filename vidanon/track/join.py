@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidanon.track.fit import IMPOSSIBLE, pose_distance
+from vidanon.track.fit import IMPOSSIBLE, elsewhere, followed, pose_distance
 from vidanon.track.live import LiveTrack, coasted, sizes_of
 
 REACH = 0.85
@@ -23,6 +23,11 @@ SIZE_GATE = 0.35
 """largest difference of their log sizes"""
 TURN = 2.5
 """face sizes a second: who went one way at this speed and comes the other way at this speed is someone else"""
+PASSING_SECONDS = 0.8
+"""how long somebody who walks past hides a face, whose box he shrinks before and after"""
+ELSEWHERE = 1.0
+"""cost, at most, of joining a track with one that began where its pixels were not followed to: another one
+that fits is better, but a detector that was wrong for a moment is no reason to give somebody two faces"""
 ALONE = 1.5
 """cost of joining a track with none: a bad match must not take a good one's partner"""
 
@@ -52,6 +57,9 @@ def _cost(ended: LiveTrack, begun: LiveTrack, longest: float) -> float:
     start, stop = last[:2], np.array(begun.opening[0][1:])
     sizes = sizes_of(np.stack([last, begun.opening_box]))
     growth = abs(float(np.log(sizes[0] / sizes[1])))
+    if gap <= PASSING_SECONDS:
+        whole = sizes * (ended.shrunk(), begun.grown())
+        growth = min(growth, abs(float(np.log(whole[0] / whole[1]))))
     coasting = coasted(gap)
     before, after = ended.velocity, begun.opening_velocity()
     # Gone on slowing down, come from there, stayed where it was, or moved on as evenly as its two ends say.
@@ -62,5 +70,7 @@ def _cost(ended: LiveTrack, begun: LiveTrack, longest: float) -> float:
     turned = float(before @ after) < 0 and min(np.linalg.norm(before), np.linalg.norm(after)) > TURN * sizes.mean()
     if miss > reach or growth > SIZE_GATE or turned:
         return IMPOSSIBLE
+    led = followed(ended, [begun.points[0].face], begun.points[0].frame)
+    astray = ELSEWHERE * float(1 - led[0]) if elsewhere(led)[0] else 0.0
     pose = float(pose_distance(ended.pose[None], begun.pose[None])[0, 0])
-    return float(0.6 * miss / reach + growth + 0.4 * pose)
+    return float(astray + 0.6 * miss / reach + growth + 0.4 * pose)

@@ -11,17 +11,18 @@ What is guaranteed: every strong detection ends in exactly one track, or is part
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidanon.geometry import from_centre_size, iou, within
 from vidanon.settings import DetectSettings, TrackSettings
 from vidanon.track.associate import Gate, matched
 from vidanon.track.company import Company
-from vidanon.track.fit import Now
+from vidanon.track.fit import Now, elsewhere, followed
 from vidanon.track.join import successor
 from vidanon.track.live import Array, LiveTrack, Pan, RawPoint
 from vidanon.track.parts import missed_whole, parts, twins
@@ -181,7 +182,10 @@ class _Linker:
         gate = FAINT if not begun else None if strong else WEAK
         behind = max((len(f.behind) for f in faces), default=0)
         tracks = [t for t in self.live if t.begun == begun and t.frame < frame.index and self.awaited(t, now, behind)]
-        pairs = matched(tracks, faces, now=now, min_iou=self.settings.min_iou, twins=self.twins, gate=gate)
+        barred = self.barred(tracks, faces, now)
+        pairs = matched(
+            tracks, faces, now=now, min_iou=self.settings.min_iou, twins=self.twins, gate=gate, barred=barred
+        )
         for track, face in pairs:
             since = track.frame
             point = RawPoint(frame.index, frame.pts, face, "detected" if strong else "weak")
@@ -191,6 +195,21 @@ class _Linker:
                 self.reunite(track, since, now)
         taken = {id(face) for _, face in pairs}
         return [f for f in faces if id(f) not in taken]
+
+    def barred(self, tracks: Sequence[LiveTrack], faces: Sequence[ScannedFace], now: Now) -> NDArray[np.bool_]:
+        """[T, D] which detections go on with a faint line that began where the track's pixels had not gone."""
+        out = np.zeros((len(tracks), len(faces)), np.bool_)
+        lines = [t for t in self.live if not t.begun and t.frame == now.frame - 1]
+        if not lines or not out.size:
+            return out
+        boxes = [f.box for f in faces]
+        for line in lines:
+            here = iou(from_centre_size(line.expected(now.seconds, now.camera)), boxes)[0] >= REUNION_IOU
+            first = line.points[0]
+            for i, track in enumerate(tracks):
+                if here.any() and track is not line and track.frame < first.frame:
+                    out[i] |= here & elsewhere(followed(track, [first.face], first.frame))[0]
+        return out
 
     def reunite(self, track: LiveTrack, since: int, now: Now) -> None:
         """Takes in what began after frame `since`, when a track was lost, and was where it is found again."""

@@ -124,6 +124,14 @@ class LiveTrack:
         """(cx, cy, w, h) of its last detection in the world; the box is not rolled with it."""
         return np.concatenate([self.camera.world(self.box[:2]), self.box[2:] / self.camera.scale])
 
+    def shrunk(self) -> float:
+        """How many times larger than its last detection the largest of those just before it is, at least 1."""
+        return _largest(self.points[-len(self.path) :]) / _largest(self.points[-1:])
+
+    def grown(self) -> float:
+        """How many times larger than its first detection the largest of those just after it is, at least 1."""
+        return _largest(self.points[: len(self.opening)]) / _largest(self.points[:1])
+
     def opening_velocity(self) -> Array:
         """px of the world a second at its beginning."""
         return _velocity(self.opening, self.opening_flows)
@@ -160,6 +168,11 @@ class LiveTrack:
         """(cx, cy, w, h) px where its own pixels were found in a frame after its last detection; None if nowhere."""
         ahead, k = self.points[-1].face.ahead, frame - self.frame - 1
         return centre_size(ahead[k]) if 0 <= k < len(ahead) else None
+
+
+def _largest(points: Sequence[RawPoint]) -> float:
+    """Geometric mean of the sides, px, of the largest of some detections."""
+    return float(sizes_of(centre_size(np.array([p.face.box for p in points], np.float64))).max())
 
 
 def _velocity(path: Sequence[tuple[float, float, float]], flows: Sequence[tuple[float, float, float]]) -> Array:

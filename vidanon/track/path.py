@@ -28,7 +28,7 @@ LAG = (0.003, 0.015)
 """distance between the wide and the narrow path, in face sizes, from which and at which the narrow one is taken"""
 SIZE_UNIT = 3.0
 """how much less a size that lags counts than a place that does: heads come nearer slowly, their boxes breathe"""
-STRAY = (0.25, 0.6)
+STRAY = (0.6, 0.6)
 """part of its size by which a face may be off the curve between detections, for every second it is free, when it
 stands, and how much more for every face size a second it moves"""
 MOST_STRAY = 0.3
