@@ -114,6 +114,8 @@ class RenderSettings(Frozen, frozen=True):
     """of what a new face has that is finer than the generator paints, in close-ups"""
     lively: Unit = 1.0
     """how much of irises, lashes, teeth and a mouth's inside is drawn where the keypoints have them: 0 = as painted"""
+    hairline: Unit = 1.0
+    """how narrowly hair and background pass over into a new face: 0 = as painted"""
     sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
     """how much the edges of a new face are steepened where it is enlarged: 0 = as painted"""
     mosaic_cells: Count = 6

@@ -87,7 +87,7 @@ def match_colour(
     if not visible.any():
         shift = 0.0 if surroundings is None else surroundings - painted.mean(axis=(0, 1))
         return _clipped(painted + shift)
-    weight = np.where(visible, np.exp(-_away(visible) / np.float32(RING * side / 2)), np.float32(0))
+    weight = np.where(visible, np.exp(-away(visible) / np.float32(RING * side / 2)), np.float32(0))
     residual = np.clip(context - painted, -LARGEST_OFFSET, LARGEST_OFFSET) * weight[..., None]
     small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
     num = np.asarray(cv2.resize(residual, (small, small), interpolation=cv2.INTER_AREA), np.float32)
@@ -111,14 +111,14 @@ def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_])
     """
     if not visible.any():
         return painted
-    side, out = len(painted), _away(visible)
-    off = np.where(visible, out, _away(~visible)) / np.float32(EDGE * side)
+    side, out = len(painted), away(visible)
+    off = np.where(visible, out, away(~visible)) / np.float32(EDGE * side)
     soft = _spread(painted, EDGE * side, border=cv2.BORDER_REPLICATE)
     painted = painted + (soft - painted) * np.exp(-0.5 * np.square(off))[..., None]
     return _clipped(painted + (context - painted) * eased(out / np.float32(SEAM * side))[..., None])
 
 
-def _away(visible: NDArray[np.bool_]) -> FloatArray:
+def away(visible: NDArray[np.bool_]) -> FloatArray:
     """Px [S, S] from each pixel to the nearest that is not visible."""
     return np.asarray(cv2.distanceTransform(visible.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
@@ -182,7 +182,7 @@ def refined(
     side = len(painted)
     size = (2 * side, 2 * side)
     weight = (
-        eased(_away(~visible) / np.float32(FRINGE * side))
+        eased(away(~visible) / np.float32(FRINGE * side))
         * (painted @ LUMA)
         * np.float32(2 * amount * _showing(enlarged))
     )
@@ -210,7 +210,7 @@ def contrasted(
     if amount <= 0 or visible.all():
         return painted
     side = len(painted)
-    weight = eased(_away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
+    weight = eased(away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
     luma = painted @ LUMA
     small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
     pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
@@ -227,7 +227,7 @@ def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) ->
     """
     if visible.all() or (gains == 1).all():
         return painted
-    weight = eased(_away(~visible) / np.float32(TONED * len(painted)))[..., None]
+    weight = eased(away(~visible) / np.float32(TONED * len(painted)))[..., None]
     lit = painted * gains
     lit = np.where(lit > BRIGHT, BRIGHT + (1 - BRIGHT) * np.tanh((lit - BRIGHT) / np.float32(1 - BRIGHT)), lit)
     return _clipped(painted + weight * (lit - painted))
@@ -245,30 +245,32 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     outside = np.ones((side, side), np.uint8)
     outline = np.concatenate([jaw, [[jaw[-1, 0], -1], [jaw[0, 0], -1]]]) * side
     cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
-    away = _away(outside > 0) - _away(outside == 0)
-    away = (away - np.copysign(np.float32(0.5), away)) / np.float32(side)
-    weight = eased((away + RIM[0]) / (RIM[0] + RIM[1]))
+    past = away(outside > 0) - away(outside == 0)
+    past = (past - np.copysign(np.float32(0.5), past)) / np.float32(side)
+    weight = eased((past + RIM[0]) / (RIM[0] + RIM[1]))
     luma = painted @ LUMA
-    around = _carried(context @ LUMA, visible)
-    inner = _carried(luma, (away < -RIM[0]) & ~visible)
+    around = carried(context @ LUMA, visible)
+    inner = carried(luma, (past < -RIM[0]) & ~visible)
     low, high = np.minimum(around, inner) - OVERSHOOT[0], np.maximum(around, inner) + OVERSHOOT[1]
     return _clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
 
 
-def _carried(luma: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Luma [S, S] smoothly continued from where it is `known` [S, S], by the nearest that is."""
-    side = len(luma)
+def carried(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
+    """Luma [S, S] or colours [S, S, 3] smoothly continued from where they are `known` [S, S], by the nearest that is."""
+    side = len(values)
     small = max(8, side // 4)  # it is smooth: a quarter of the resolution holds it
-    both = np.stack([luma * known, known.astype(np.float32)], -1)
+    both = np.dstack([values * known.reshape(known.shape + (1,) * (values.ndim - 2)), known.astype(np.float32)])
     both = np.asarray(cv2.resize(both, (small, small), interpolation=cv2.INTER_AREA), np.float32)
-    total, have = np.zeros((small, small), np.float32), np.zeros((small, small), np.float32)
+    total = np.zeros((small, small, both.shape[2] - 1), np.float32)
+    have = np.zeros((small, small, 1), np.float32)
     for sigma in CARRYING:
-        value, weight = np.moveaxis(_spread(both, sigma * small), -1, 0)
+        spread = _spread(both, sigma * small)
+        value, weight = spread[..., :-1], spread[..., -1:]
         share = np.minimum(weight / ENOUGH, 1) * (1 - have)
         total += share * value / np.maximum(weight, 1e-6)
         have += share
     full = cv2.resize(total / np.maximum(have, 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(full, np.float32)
+    return np.asarray(full, np.float32).reshape(values.shape)
 
 
 def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:
