@@ -256,7 +256,7 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
 
 
 def carried(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
-    """Luma [S, S] or colours [S, S, 3] smoothly continued from where they are `known` [S, S], by the nearest that is."""
+    """Luma [S, S] or colours [S, S, 3] continued smoothly from where they are `known` [S, S], by the nearest."""
     side = len(values)
     small = max(8, side // 4)  # it is smooth: a quarter of the resolution holds it
     both = np.dstack([values * known.reshape(known.shape + (1,) * (values.ndim - 2)), known.astype(np.float32)])

@@ -36,7 +36,7 @@ from vidanon.render.blend import (
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look, tone
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import looking, speaking
-from vidanon.render.hairline import told_apart
+from vidanon.render.hairline import dark_as_skin, told_apart
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
@@ -288,6 +288,7 @@ class FaceRenderer:
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
         fitted = toned(fitted, shown.visible, p.job.cast.tone)
         # before frames are blended: where hair ends, and what a mouth does, is what trembles most
+        fitted = dark_as_skin(fitted, shown.visible, shown.request.points, self.settings.hairline)
         fitted = told_apart(fitted, shown.context, shown.visible, shown.request.points, self.settings.hairline)
         fitted = speaking(fitted, shown.request.points, self.settings.lively)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
