@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from card_painter import CardPainter, request
 from drawn_faces import write_faces
 from faulty import GAN, stand_ins, street_clip
 
@@ -23,9 +24,9 @@ from vidanon.pipeline.casting import LOOKS, Person, _poses
 from vidanon.pipeline.events import Event, StageDone
 from vidanon.plan.store import Plan
 from vidanon.render.blend import toned
-from vidanon.render.casting import AS_DRAWN, Look, beside, choose, look, tone
+from vidanon.render.casting import AS_DRAWN, Look, choose, look
 from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace
-from vidanon.render.generate import FacePainter, PaintRequest
+from vidanon.render.generate import FacePainter
 from vidanon.render.identity import latent, person, unnamed
 from vidanon.settings import RenderSettings
 from vidanon.train.batches import CropSampler
@@ -139,46 +140,6 @@ def test_another_tone_leaves_black_and_the_edge_alone_and_never_burns_out() -> N
     assert toned(crop, visible, np.ones(3, np.float32)) is crop
 
 
-@dataclass
-class CardPainter:
-    """Paints cards of one colour a latent; kinds are the latents; patterns go by their first coordinate."""
-
-    latent_dim: int = 6
-    resolution: int = 32
-    fails: bool = False
-
-    def expected(self, request: PaintRequest) -> tuple[FloatArray, FloatArray]:
-        """The mean of what is visible, as skin and as kind."""
-        mean = float(request.context[~request.hidden].mean())
-        return np.full(3, mean, np.float32), np.full(6, mean, np.float32)
-
-    def suits(self, latents: FloatArray, kind: FloatArray) -> FloatArray:
-        """The nearer the better."""
-        return np.asarray(-np.abs(latents - kind).sum(1), np.float32)
-
-    def pattern(self, latent: FloatArray) -> int:
-        """Two patterns."""
-        return int(latent[0] > 0.5)
-
-    def paint(self, requests: Sequence[PaintRequest]) -> list[FloatArray | None]:
-        """A dark card for anybody."""
-        shape = (self.resolution, self.resolution, 3)
-        return [None if self.fails else np.full(shape, 0.3, np.float32) for _ in requests]
-
-    def skin_colour(self, crop: FloatArray, request: PaintRequest) -> FloatArray:
-        """The middle."""
-        return np.asarray(crop[len(crop) // 2, len(crop) // 2], np.float32)
-
-
-def request(shade: float, *, under: float = 0.0) -> PaintRequest:
-    """A crop of a shade, its middle hidden, with something `under` the mask."""
-    hidden = np.zeros((32, 32), np.bool_)
-    hidden[8:24, 8:24] = True
-    context = np.full((32, 32, 3), shade, np.float32)
-    context[hidden] = under
-    return PaintRequest(context, hidden, CANONICAL.numpy(), np.zeros(6, np.float32))
-
-
 def test_who_suits_best_is_taken_unless_somebody_else_has_that_face() -> None:
     """The nearest candidate; the next one of another pattern once that is taken; the nearest again if all are."""
     painter = CardPainter()
@@ -190,67 +151,6 @@ def test_who_suits_best_is_taken_unless_somebody_else_has_that_face() -> None:
     assert choose(painter, [seen], latents, {0, 1}) == 1  # type: ignore[arg-type]
     assert choose(painter, [], latents, ()) == 0  # type: ignore[arg-type]
     assert choose(painter, [], latents, {1}) == 2  # type: ignore[arg-type]
-
-
-def test_a_dark_face_among_light_skin_is_toned_and_a_failed_one_left() -> None:
-    """The gains bring the painted colour towards the expected one, half of the way if so asked, and never far."""
-    painter = CardPainter()
-    seen = [one for shade in (0.5, 0.6, 0.9) if (one := look(painter, request(shade))) is not None]  # type: ignore[arg-type]
-    # the ring moves the card's colour towards what is around it: that is part of what is painted
-    gains = tone(painter, seen[1:2], np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
-    half = tone(painter, seen[1:2], np.zeros(6, np.float32), 0.5)  # type: ignore[arg-type]
-    assert (gains > 1).all()
-    assert ((gains > half) & (half > 1)).all()
-    middle = tone(painter, seen, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(middle, gains)
-    failed = tone(CardPainter(fails=True), seen, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(failed, AS_DRAWN.tone)
-    nowhere = [replace(seen[0], colour=np.full(3, np.nan, np.float32))]
-    np.testing.assert_array_equal(tone(painter, nowhere, np.zeros(6, np.float32), 1.0), AS_DRAWN.tone)  # type: ignore[arg-type]
-    both = tone(painter, [*nowhere, seen[1]], np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(both, gains)
-    far = [replace(seen[0], colour=np.array([0.9, 0.5, 0.05], np.float32))]
-    strongest = tone(painter, far, np.zeros(6, np.float32), 1.0)  # type: ignore[arg-type]
-    assert (np.abs(np.log(strongest)) <= 0.62).all()  # nobody turns green
-
-
-def necked(neck: tuple[float, float, float], *, clothes: tuple[float, float, float] = (0.1, 0.15, 0.4)) -> PaintRequest:
-    """A crop whose face is hidden, with a neck of one colour below it and clothes beside that."""
-    side = 64
-    context = np.full((side, side, 3), (0.4, 0.42, 0.4), np.float32)
-    context[44:] = clothes
-    context[44:, 24:40] = neck
-    hidden = np.zeros((side, side), np.bool_)
-    hidden[12:50, 16:48] = True
-    return PaintRequest(context, hidden, CANONICAL.numpy(), np.zeros(6, np.float32))
-
-
-def test_a_neck_tells_the_hue_of_skin_and_clothes_do_not() -> None:
-    """What is like the skin that is expected counts, as far as there is enough of it; unknown points tell nothing."""
-    like = np.log([0.7, 0.55, 0.45])
-    found, share = beside(necked((0.5, 0.36, 0.3)), like)
-    assert found is not None
-    np.testing.assert_allclose(found, np.log([0.5, 0.36, 0.3]), atol=0.03)
-    assert share > 0.5
-    _, little = beside(necked((0.2, 0.6, 0.2), clothes=(0.2, 0.6, 0.2)), like)
-    assert little < 0.1
-    unknown = replace(necked((0.5, 0.36, 0.3)), points=np.full((30, 2), np.nan, np.float32))
-    assert beside(unknown, like) == (None, 0.0)
-
-
-def test_a_face_has_the_hue_of_its_neck_and_is_no_darker() -> None:
-    """The gains redden a grey card over a red neck; a bright neck brightens, a dark one darkens nothing."""
-    painter, latent, plain = CardPainter(resolution=64), np.zeros(6, np.float32), np.full(3, 0.45, np.float32)
-
-    def gains(*neck: float) -> FloatArray:
-        seen = Look(necked((neck[0], neck[1], neck[2])), plain, np.zeros(6, np.float32))
-        return tone(painter, [seen], latent, 1.0)  # type: ignore[arg-type]
-
-    even, red = gains(0.45, 0.45, 0.45), gains(0.5, 0.44, 0.42)
-    assert red[0] / red[1] > 1.03 * even[0] / even[1]
-    bright, dark = gains(0.8, 0.8, 0.8), gains(0.2, 0.2, 0.2)
-    assert bright.mean() > even.mean() + 0.05
-    assert dark.mean() > even.mean() - 0.05
 
 
 def test_too_little_around_a_face_tells_nothing() -> None:
@@ -294,7 +194,7 @@ def test_no_pixel_of_the_face_has_a_say(fitted: Generator) -> None:
     assert np.array_equal(one.colour, two.colour)
     assert np.array_equal(one.kind, two.kind)
     assert not np.array_equal(one.kind, three.kind)
-    a, b = (r.cast(who, [found], set()) for found in (one, two))
+    a, b = (r.cast([r.draw(who, [found], set())])[0] for found in (one, two))
     assert a.draw == b.draw
     assert np.array_equal(a.tone, b.tone)
 
@@ -308,11 +208,11 @@ def test_a_name_is_one_face_in_every_clip_and_a_track_number_is_not(fitted: Gene
     assert one is not None
     random = np.random.default_rng(0)
     seen = [replace(one, kind=random.standard_normal(KIND).astype(np.float32)) for _ in range(8)]
-    assert {r.cast(person("anna", "clip.mp4"), [one], set()).draw for one in seen} == {0}
-    drawn = {r.cast(person("track-1", "clip.mp4"), [one], set()).draw for one in seen}
+    assert {r.draw(person("anna", "clip.mp4"), [one], set()).number for one in seen} == {0}
+    drawn = {r.draw(person("track-1", "clip.mp4"), [one], set()).number for one in seen}
     assert len(drawn) > 1
     assert max(drawn) < 16
-    assert {r.cast(person("track-1", "clip.mp4"), [], set()).draw} == {0}
+    assert {r.draw(person("track-1", "clip.mp4"), [], set()).number} == {0}
     alone = renderer(fitted, candidates=1, tone=0.0)
     assert not alone.casts
     assert renderer(fitted, method="blur").casts is False

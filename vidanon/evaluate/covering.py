@@ -18,7 +18,7 @@ from vidanon.media.frames import Frame
 from vidanon.media.pixels import paste, read_region
 from vidanon.render.align import face_pose, region_of
 from vidanon.render.casting import AS_DRAWN, Cast
-from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
+from vidanon.render.compose import Drawn, FaceJob, FaceRenderer, RenderedFace
 from vidanon.render.identity import person
 from vidanon.render.mask import face_mask, outline_px
 from vidanon.render.shape import builds
@@ -65,19 +65,18 @@ def cover(still: Still, renderer: FaceRenderer, *, name: str, frame: Frame | Non
     casts = [AS_DRAWN] * len(still.faces)
     jobs = {i: job for i in range(len(still.faces)) if (job := _job(still, i, renderer, name, frame)) is not None}
     taken: set[int] = set()
-    for i in sorted(jobs, key=lambda i: still.faces[i].track):  # as `pipeline.casting` does
-        casts[i] = _cast(jobs[i], renderer, taken)
-        jobs[i] = replace(jobs[i], cast=casts[i])
+    if renderer.casts:
+        order = sorted(jobs, key=lambda i: still.faces[i].track)  # as `pipeline.casting` does
+        for i, found in zip(order, renderer.cast([_drawn(jobs[i], renderer, taken) for i in order]), strict=True):
+            casts[i], jobs[i] = found, replace(jobs[i], cast=found)
     for i, face in zip(jobs, renderer.render(list(jobs.values())), strict=True):
         faces[i] = face
     return Covered(tuple(faces), _painted(frame, faces), tuple(casts))
 
 
-def _cast(job: FaceJob, renderer: FaceRenderer, taken: set[int]) -> Cast:
-    if not renderer.casts:
-        return AS_DRAWN
+def _drawn(job: FaceJob, renderer: FaceRenderer, taken: set[int]) -> Drawn:
     look = renderer.look(job)
-    return renderer.cast(job.identity, [] if look is None else [look], taken)
+    return renderer.draw(job.identity, [] if look is None else [look], taken)
 
 
 def cover_subject(
@@ -87,7 +86,9 @@ def cover_subject(
     moved = replace(still, faces=tuple(face if i == still.subject else f for i, f in enumerate(still.faces)))
     job = _job(moved, still.subject, renderer, name, still.frame)
     if job is not None:
-        job = replace(job, cast=_cast(job, renderer, set()) if who is None else who)
+        if who is None and renderer.casts:
+            (who,) = renderer.cast([_drawn(job, renderer, set())])
+        job = replace(job, cast=who or AS_DRAWN)
     faces = list(before.faces)
     faces[still.subject] = renderer.render([job])[0] if job is not None else None
     return _painted(still.frame, faces)

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidanon.geometry import area
 from vidanon.media.pixels import read_region
 from vidanon.media.reader import Frame, Reader
@@ -19,7 +22,7 @@ from vidanon.pipeline.events import Listener
 from vidanon.pipeline.meter import Meter
 from vidanon.plan.store import Plan
 from vidanon.render.casting import Cast, Look
-from vidanon.render.compose import FaceJob, FaceRenderer
+from vidanon.render.compose import Drawn, FaceJob, FaceRenderer
 from vidanon.render.identity import unnamed
 from vidanon.types import FloatArray, Observation
 
@@ -71,11 +74,11 @@ def cast_all(
     for place in sorted(poses):
         by_frame.setdefault(poses[place].face.frame, []).append(poses[place])
     waiting = Counter(people[pose.face.track].identity for pose in poses.values())
-    casts: dict[str, Cast] = {}
+    drawn: dict[str, Drawn] = {}
     taken: set[int] = set()
     for identity in looks:
         if not unnamed(identity):
-            renderer.cast(identity, [], taken)
+            renderer.draw(identity, [], taken)
     last = max(by_frame, default=-1)
     if last >= 0:
         meter = Meter("cast", camera.info.path, camera.info, listen, total=last + 1)
@@ -87,12 +90,28 @@ def cast_all(
                     looks[person.identity] += _looked(renderer, frame, pose, person)
                     waiting[person.identity] -= 1
                     if not waiting[person.identity]:  # looks are let go of as soon as may be: a street has thousands
-                        casts[person.identity] = renderer.cast(person.identity, looks.pop(person.identity), taken)
+                        drawn[person.identity] = renderer.draw(person.identity, looks.pop(person.identity), taken)
                 meter.step(frame.index + 1, len(here))
                 if frame.index >= last:
                     break
         meter.finish()
-    return casts | {identity: renderer.cast(identity, seen, taken) for identity, seen in looks.items()}
+    drawn |= {identity: renderer.draw(identity, seen, taken) for identity, seen in looks.items()}
+    casts = renderer.cast(list(drawn.values()), _together(list(drawn), plan, people))
+    return dict(zip(drawn, casts, strict=True))
+
+
+def _together(identities: Sequence[str], plan: Plan, people: Mapping[int, Person]) -> NDArray[np.bool_]:
+    """[P, P] who has a track while the other has one: no track crosses a cut, so they are in one shot and one light."""
+    spans = [
+        (track.first, track.last, people[track.number].identity) for track in plan.tracks() if track.number in people
+    ]
+    row = {identity: k for k, identity in enumerate(identities)}
+    first, last = (np.array([span[k] for span in spans], np.int64) for k in (0, 1))
+    who = np.array([row[identity] for *_, identity in spans], np.int64)
+    out = np.zeros((len(identities), len(identities)), np.bool_)
+    for k, one in enumerate(who):
+        out[one, who[(first <= last[k]) & (last >= first[k])]] = True
+    return out
 
 
 def _poses(plan: Plan, people: Mapping[int, Person], covered: frozenset[int]) -> dict[Place, _Pose]:

@@ -33,7 +33,7 @@ from vidanon.render.blend import (
     toned,
     without_bars,
 )
-from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look, tone
+from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import looking, speaking
 from vidanon.render.hairline import dark_as_skin, told_apart
@@ -41,6 +41,7 @@ from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.steady import Canvas, blended
+from vidanon.render.toning import Skin, gains, lights, skins
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
 from vidanon.types import JAW, OPENINGS, FloatArray, Method, Observation, Patch, Region
@@ -96,6 +97,16 @@ class RenderedFace:
     """how it was really covered"""
     fallback: bool
     """whether that is not what was asked for"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Whose face somebody gets, and what is known of their skin."""
+
+    number: int
+    """which of their latents"""
+    skins: Sequence[Skin]
+    """one for each look that told something"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,26 +188,26 @@ class FaceRenderer:
 
     @property
     def casts(self) -> bool:
-        """Whether `cast` has anything to decide."""
+        """Whether `draw` and `cast` have anything to decide."""
         wanted = self.settings.method == "gan" and (self.settings.candidates > 1 or self.settings.tone > 0)
         return wanted and self._painter is not None and self._painter.expects
 
     def look(self, job: FaceJob) -> Look | None:
-        """What is around a face, for `cast`; None where nothing can be told, which is no fault."""
+        """What is around a face, for `draw`; None where nothing can be told, which is no fault."""
         if self._painter is None:
             return None
         shown = _attempt(self._show, self._guarded(job))
         return None if shown is None else _attempt(look, self._painter, shown.request)
 
-    def cast(self, identity: str, looks: Sequence[Look], taken: set[int]) -> Cast:
-        """Whose face and which tone suits a person best, by looks at them; the pattern of that face becomes `taken`.
+    def draw(self, identity: str, looks: Sequence[Look], taken: set[int]) -> Drawn:
+        """Whose face suits a person best, by looks at them; the pattern of that face becomes `taken`.
 
         Of `candidates` latents the best, of another pattern than those taken where it can be; whoever has a name has
         the first, for it is theirs in every clip.
         """
         s, painter = self.settings, self._painter
         if painter is None:
-            return AS_DRAWN
+            return Drawn(0, ())
         draw = 0
         if unnamed(identity):
             latents = np.stack([self._latent(identity, painter.latent_dim, draw) for draw in range(s.candidates)])
@@ -205,8 +216,16 @@ class FaceRenderer:
         pattern = painter.pattern(z)
         if pattern is not None:
             taken.add(pattern)
-        gains = _attempt(tone, painter, looks, z, s.tone) if looks and s.tone > 0 else None
-        return Cast(draw) if gains is None else Cast(draw, gains)
+        return Drawn(draw, tuple(_attempt(skins, painter, looks, z) or ()) if looks and s.tone > 0 else ())
+
+    def cast(self, drawn: Sequence[Drawn], together: NDArray[np.bool_] | None = None) -> list[Cast]:
+        """What is decided about people who were drawn, and their skin, by those who are `together` [P, P] (all)."""
+        if together is None:
+            together = np.ones((len(drawn), len(drawn)), np.bool_)
+        light = lights([one.skins for one in drawn], together)
+        return [
+            Cast(one.number, gains(one.skins, self.settings.tone, here)) for one, here in zip(drawn, light, strict=True)
+        ]
 
     def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
         """What the generator makes of each job, in order. Raises RenderError if one has no place."""
