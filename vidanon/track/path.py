@@ -31,6 +31,8 @@ SIZE_UNIT = 3.0
 STRAY = (0.6, 0.6)
 """part of its size by which a face may be off the curve between detections, for every second it is free, when it
 stands, and how much more for every face size a second it moves"""
+UNSEEN = 0.04
+"""part of its size by which a box is larger at once, on every side, where no detection says how large it is"""
 MOST_STRAY = 0.3
 """largest such part"""
 SPEED_SECONDS = 0.3 + TICK
@@ -140,7 +142,8 @@ def widened(times: Array, boxes: Array, seen: NDArray[np.intp], camera: Sequence
     before = times - times[seen[np.maximum(np.searchsorted(seen, np.arange(len(times)), side="right") - 1, 0)]]
     after = times[seen[np.minimum(np.searchsorted(seen, np.arange(len(times))), len(seen) - 1)]] - times
     free = before * after / np.maximum(before + after, 1e-9)
-    return grown(boxes, free * (STRAY[0] + STRAY[1] * _speeds(times, boxes, camera)))
+    part = free * (STRAY[0] + STRAY[1] * _speeds(times, boxes, camera))
+    return grown(boxes, np.where(free > 0, UNSEEN + part, 0))
 
 
 def grown(boxes: Array, part: Array) -> Array:

@@ -146,7 +146,7 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
     boxes = path.widened(times, boxes, np.unique(np.concatenate([seen[must], flown])), camera)
     if len(flown):
         away = np.abs(times[flown, None] - times[seen[must]]).min(axis=1)
-        boxes[flown] = path.grown(boxes[flown], np.minimum(path.STRAY[0] * away, PAD_STRAY))
+        boxes[flown] = path.grown(boxes[flown], path.UNSEEN + np.minimum(path.STRAY[0] * away, PAD_STRAY))
     unseen = np.array([source == "interpolated" for source in sources]) & ~np.isin(np.arange(len(times)), seen)
     where = np.flatnonzero(unseen)
     for i in where[hidden(boxes[where], [start + int(k) for k in where], track.others)]:
