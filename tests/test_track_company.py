@@ -258,3 +258,14 @@ def test_a_view_leads_to_the_world_and_back() -> None:
     assert view.world(place) == pytest.approx(point)
     assert view.scale == pytest.approx(1.01**20)
     assert view.unseen(view.seen(point)) == pytest.approx(point)
+
+
+def test_who_is_hidden_takes_no_more_of_the_picture_than_a_face() -> None:
+    """Nothing of it is seen there: boxes grow in gaps, but not behind somebody else."""
+    far = [face(300, 300, 60)]
+    near = face(300, 310, 110)
+    frames = [[near, *([] if 30 <= k < 45 else far)] if 28 <= k < 47 else far for k in range(80)]
+    items = next(items for track, items in settled(frames).values() if track.first == 0)
+    behind = [items[k] for k in range(30, 45) if items[k].source == "hidden"]
+    assert behind
+    assert max(float(o.box[2] - o.box[0]) for o in behind) < 63

@@ -41,8 +41,9 @@ RIDING = 3.0
 the detector trembles, and no motion"""
 STILL: Pan = ((0.0, 0.0), (1.0, 0.0))
 """of a background that does not move"""
-PAD_STRAY = 0.15
-"""by which part of its size a padded box is larger at most, on every side, as the face may have turned elsewhere"""
+PAD_RATE, PAD_STRAY = 0.25, 0.15
+"""by which part of its size a padded box is larger on every side, for every second of padding, and at most, as the face
+may have turned elsewhere"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +144,14 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
         sigma=sigma,
         quick=quick,
     )
-    boxes = path.widened(times, boxes, np.unique(np.concatenate([seen[must], flown])), camera)
-    if len(flown):
-        away = np.abs(times[flown, None] - times[seen[must]]).min(axis=1)
-        boxes[flown] = path.grown(boxes[flown], path.UNSEEN + np.minimum(path.STRAY[0] * away, PAD_STRAY))
+    wide = _widened(times, boxes, seen[must], flown, camera)
     unseen = np.array([source == "interpolated" for source in sources]) & ~np.isin(np.arange(len(times)), seen)
     where = np.flatnonzero(unseen)
-    for i in where[hidden(boxes[where], [start + int(k) for k in where], track.others)]:
+    behind = where[hidden(wide[where], [start + int(k) for k in where], track.others)]
+    for i in behind:
         sources[i] = "hidden"
+    wide[behind] = boxes[behind]  # who is behind somebody shows nothing: what is covered there is no larger than they
+    boxes = wide
     boxes32 = boxes.astype(np.float32)
     scores = _scores(track, seen, len(times))
     low = start if track.begins else track.first
@@ -173,6 +174,17 @@ def settle(track: RawTrack, *, clip: Clip, settings: TrackSettings) -> tuple[Tra
         made += _padded(frames, ahead, more, made[-1], track.others)
     name = f"track-{track.number}"
     return Track(track.number, made[0].frame, made[-1].frame, name, "anonymize"), made
+
+
+def _widened(
+    times: Array, boxes: Array, seen: NDArray[np.intp], flown: NDArray[np.intp], camera: Sequence[View]
+) -> Array:
+    """Boxes [N, 4] larger by how far a face may have strayed since it was seen; in `flown` only its pixels were."""
+    wide = path.widened(times, boxes, np.unique(np.concatenate([seen, flown])), camera)
+    if len(flown):
+        away = np.abs(times[flown, None] - times[seen]).min(axis=1)
+        wide[flown] = path.grown(wide[flown], path.UNSEEN + np.minimum(path.STRAY[0] * away, PAD_STRAY))
+    return wide
 
 
 def _carried(track: RawTrack, clip: Clip, settings: TrackSettings) -> dict[int, Array]:
@@ -237,8 +249,8 @@ def _padded(
     for frame, seconds, box, covered in zip(frames, ahead, boxes, behind, strict=False):
         (new_centre,), (new_size,) = frame_of(box[None])
         points = (end.points - centre) / size * new_size + new_centre
-        strayed = np.array([path.STRAY[0] * seconds + path.STRAY[1] * np.linalg.norm(new_centre - centre) / size])
-        (wide,) = path.grown(box[None], np.minimum(strayed, PAD_STRAY))
+        strayed = PAD_RATE * seconds + path.STRAY[1] * np.linalg.norm(new_centre - centre) / size
+        (wide,) = path.grown(box[None], np.array([0.0 if covered else min(float(strayed.item()), PAD_STRAY)]))
         source: Source = "hidden" if covered else "padded"
         out.append(Observation(frame, end.track, wide.astype(np.float32), points.astype(np.float32), end.score, source))
     return out
