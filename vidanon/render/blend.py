@@ -86,7 +86,7 @@ def match_colour(
     side = len(painted)
     if not visible.any():
         shift = 0.0 if surroundings is None else surroundings - painted.mean(axis=(0, 1))
-        return _clipped(painted + shift)
+        return clipped(painted + shift)
     weight = np.where(visible, np.exp(-away(visible) / np.float32(RING * side / 2)), np.float32(0))
     residual = np.clip(context - painted, -LARGEST_OFFSET, LARGEST_OFFSET) * weight[..., None]
     small = max(8, side // 4)  # the offset is smooth: a quarter of the resolution holds it
@@ -101,7 +101,7 @@ def match_colour(
     typical = np.clip(typical, -LARGEST_OFFSET, LARGEST_OFFSET)
     offset = (_spread(num, NEAR * small) + 0.02 * typical) / (_spread(den, NEAR * small) + 0.02)
     full = cv2.resize(np.asarray(offset, np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    return _clipped(painted + full)
+    return clipped(painted + full)
 
 
 def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_]) -> FloatArray:
@@ -115,7 +115,7 @@ def joined(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_])
     off = np.where(visible, out, away(~visible)) / np.float32(EDGE * side)
     soft = _spread(painted, EDGE * side, border=cv2.BORDER_REPLICATE)
     painted = painted + (soft - painted) * np.exp(-0.5 * np.square(off))[..., None]
-    return _clipped(painted + (context - painted) * eased(out / np.float32(SEAM * side))[..., None])
+    return clipped(painted + (context - painted) * eased(out / np.float32(SEAM * side))[..., None])
 
 
 def away(visible: NDArray[np.bool_]) -> FloatArray:
@@ -129,7 +129,8 @@ def eased(value: ArrayLike, low: float = 0, high: float = 1) -> FloatArray:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def _clipped(colour: ArrayLike) -> FloatArray:
+def clipped(colour: ArrayLike) -> FloatArray:
+    """Colours within 0..1."""
     return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
@@ -150,7 +151,7 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     mean = (context * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
     known = _spread(context * weight[..., None], FILL * side)
     fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
-    return _clipped(painted + (fill - painted) * eased(share))
+    return clipped(painted + (fill - painted) * eased(share))
 
 
 def _showing(enlarged: float) -> float:
@@ -169,7 +170,7 @@ def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: Flo
         return painted
     luma = painted @ LUMA
     detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
-    return _clipped(painted + (np.float32(amount) * _silent(len(painted), mouth) * detail)[..., None])
+    return clipped(painted + (np.float32(amount) * _silent(len(painted), mouth) * detail)[..., None])
 
 
 def refined(
@@ -187,7 +188,7 @@ def refined(
         * np.float32(2 * amount * _showing(enlarged))
     )
     large = np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_CUBIC), np.float32)
-    return _clipped(large + (cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) * fine)[..., None])
+    return clipped(large + (cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) * fine)[..., None])
 
 
 def _silent(side: int, mouth: FloatArray | None) -> FloatArray | float:
@@ -217,7 +218,7 @@ def contrasted(
     pair = _spread(np.asarray(pair, np.float32), SHADING * small)
     light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
     more = np.float32(MOST) * np.tanh(np.float32(amount / MOST) * (luma - light))
-    return _clipped(painted + (weight * more)[..., None])
+    return clipped(painted + (weight * more)[..., None])
 
 
 def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) -> FloatArray:
@@ -230,7 +231,7 @@ def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) ->
     weight = eased(away(~visible) / np.float32(TONED * len(painted)))[..., None]
     lit = painted * gains
     lit = np.where(lit > BRIGHT, BRIGHT + (1 - BRIGHT) * np.tanh((lit - BRIGHT) / np.float32(1 - BRIGHT)), lit)
-    return _clipped(painted + weight * (lit - painted))
+    return clipped(painted + weight * (lit - painted))
 
 
 def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:
@@ -252,7 +253,7 @@ def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.b
     around = carried(context @ LUMA, visible)
     inner = carried(luma, (past < -RIM[0]) & ~visible)
     low, high = np.minimum(around, inner) - OVERSHOOT[0], np.maximum(around, inner) + OVERSHOOT[1]
-    return _clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
+    return clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
 
 
 def carried(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:
@@ -286,11 +287,11 @@ def place(painted: FloatArray, pose: FacePose, window: Region) -> FloatArray:
         )
         if (weight < 0.5).any():  # a corner further out than the border reaches
             colour[weight < 0.5] = painted.mean(axis=(0, 1))
-        return _clipped(colour)
+        return clipped(colour)
     back[:, 2] += back[:, :2] @ np.array([0.5, 0.5]) - 0.5  # OpenCV puts pixel centres at integers
     size = (window.width, window.height)
     large = cv2.warpAffine(painted, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return _clipped(large)
+    return clipped(large)
 
 
 def grain_of(rgb: FloatArray, hidden: NDArray[np.bool_]) -> float:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidanon.render.blend import away, carried, eased
+from vidanon.render.blend import away, carried, clipped, eased
 from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
 
 DEPTH = 0.13
@@ -55,11 +55,13 @@ def told_apart(
     `context` [S, S, 3] counts where `visible` [S, S]; `points` [30, 2] in 0..1 of the crop, NaN = unknown: brows, eyes,
     mouth and chin stay as they are. `amount` 0..1.
     """
+    if amount <= 0 or not visible.any():
+        return painted
     side = len(painted)
     inside = away(~visible) / np.float32(side)
     alone, below = _features(points, side), _below(points, side)
     known = (inside > DEPTH) & (np.maximum(alone, below) < 0.5)
-    if amount <= 0 or not visible.any() or not known.any():
+    if not known.any():
         return painted
     skin = carried(painted, known)
     way = carried(context, visible & (away(visible) < BESIDE * side)) - skin
@@ -74,7 +76,7 @@ def told_apart(
     hue = _along(painted - skin - light[..., None], way - length[..., None], 0, 1)
     astray = 1 - BLUSH / np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", hue, hue)), BLUSH)
     hue *= (rim * np.maximum(apart * there, astray))[..., None]
-    return _clipped(painted + (rim * apart * (there - share))[..., None] * way + hue)
+    return clipped(painted + (rim * apart * (there - share))[..., None] * way + hue)
 
 
 def dark_as_skin(
@@ -85,16 +87,18 @@ def dark_as_skin(
     What is darker than the skin around it gets about the hue of that skin in the dark. `visible` [S, S], `points` and
     `amount` as for `told_apart`.
     """
+    if amount <= 0:
+        return painted
     side = len(painted)
     below = _below(points, side)
     known = (away(~visible) > DEPTH / 2 * side) & (np.maximum(_features(points, side), below) < 0.5)
-    if amount <= 0 or not known.any():
+    if not known.any():
         return painted
     skin = carried(painted, known)
     light, full = painted @ LUMA, np.maximum(skin @ LUMA, np.float32(0.02))
     weight = eased(1 - light / full, *SHADE) * (1 - eased(below, *LIPS)) * ~visible * np.float32(amount)
     hue = _along(painted - light[..., None], (skin - full[..., None]) * (light / full)[..., None], *HUE)
-    return _clipped(painted + weight[..., None] * hue)
+    return clipped(painted + weight[..., None] * hue)
 
 
 def _along(hue: ArrayLike, course: ArrayLike, least: float, most: float) -> FloatArray:
@@ -137,7 +141,3 @@ def _distance(at: FloatArray, start: FloatArray, way: FloatArray) -> FloatArray:
     x, y = at[None] - start[0], at[:, None] - start[1]
     along = np.clip((x * way[0] + y * way[1]) / max(float(way @ way), 1e-9), 0, 1)
     return np.asarray(np.hypot(x - along * way[0], y - along * way[1]), np.float32)
-
-
-def _clipped(colour: FloatArray) -> FloatArray:
-    return np.asarray(np.clip(colour, 0, 1), np.float32)

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array
-from vidanon.render.blend import match_colour
+from vidanon.render.blend import away, match_colour
 from vidanon.render.casting import AS_DRAWN, Look
 from vidanon.types import FACE_POINT_INDEX, FloatArray
 
@@ -154,11 +153,11 @@ def _told(person: Sequence[Skin], light: Light) -> tuple[Array, float]:
 def _below(request: PaintRequest) -> tuple[FloatArray, float]:
     """Logarithms [N, 3] of colours below the mouth, between the sides of the jaw; which part of a crop each is."""
     side, hidden = len(request.context), request.hidden
-    away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) / side
+    off = away(~hidden) / side
     rows = (np.arange(side) + 0.5)[:, None] / side
     columns = (np.arange(side) + 0.5)[None] / side
     right, left, mouth = (request.points[FACE_POINT_INDEX[name]] for name in ("jaw_2", "jaw_6", "lip_lower_inner"))
-    near = (away > NECK[0]) & (away < NECK[1]) & (rows > mouth[1]) & (columns > right[0]) & (columns < left[0])
+    near = (off > NECK[0]) & (off < NECK[1]) & (rows > mouth[1]) & (columns > right[0]) & (columns < left[0])
     colours = request.context[near]
     every = -(-len(colours) // MOST) or 1
     return np.asarray(_logs(colours[::every]), np.float32), every / (side * side)

@@ -205,9 +205,11 @@ class _Linker:
         boxes = [f.box for f in faces]
         for line in lines:
             here = iou(from_centre_size(line.expected(now.seconds, now.camera)), boxes)[0] >= REUNION_IOU
+            if not here.any():
+                continue
             first = line.points[0]
             for i, track in enumerate(tracks):
-                if here.any() and track is not line and track.frame < first.frame:
+                if track is not line and track.frame < first.frame:
                     out[i] |= here & elsewhere(followed(track, [first.face], first.frame))[0]
         return out
 
