@@ -19,6 +19,7 @@ class CardPainter:
     latent_dim: int = 6
     resolution: int = 32
     fails: bool = False
+    usual_lightness: float = -0.625
 
     def expected(self, request: PaintRequest) -> tuple[FloatArray, FloatArray]:
         """The mean of what is visible, as skin and as kind."""

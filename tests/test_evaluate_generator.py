@@ -86,7 +86,7 @@ class Painter:
         """As `FacePainter.paint`."""
         return [self.face(request) for request in requests]
 
-    def fine(self, _request: PaintRequest) -> None:
+    def features(self, _request: PaintRequest, _side: int) -> None:
         """Cards have no lashes."""
 
     def face(self, request: PaintRequest) -> FloatArray | None:

@@ -11,7 +11,7 @@ from drawn_faces import write_faces
 
 from vidanon import geometry
 from vidanon.errors import InputError
-from vidanon.models.appearance import FINER, Appearance, Person, features, scaled
+from vidanon.models.appearance import FINER, Appearance, Person, bare, features, scaled
 from vidanon.models.layout import CANONICAL, SHUT, controls, grid, kept, laid_out, parted, settled, unfolded, warp_field
 from vidanon.train.appearance import Gathered, codes, cover_of, details, fit, gather, independent, shape_free, unlit
 from vidanon.train.batches import CropSampler
@@ -372,16 +372,19 @@ def test_an_open_eye_is_not_laid_over_shut_lids(patterned: Appearance) -> None:
     assert patterned.seen(detail, winking)[..., (x > 0.5) | (y > 0.45)].min() > 0.99
 
 
-def test_fine_features_are_what_the_texture_cannot_hold(patterned: Appearance) -> None:
-    """Over some px of the texture they come to nothing; somebody without a pattern has none."""
-    who = patterned.person(torch.zeros(1, 40))
-    fine = patterned.fine(CANONICAL[None], who, 256)
-    assert fine.shape == (1, 1, 256, 256)
-    assert fine.std() > 0.01
-    smooth = torch.nn.functional.avg_pool2d(fine, 16)
-    assert smooth.std() < 0.25 * fine.std()
-    plain = Person(who.code, torch.zeros(1, 3, 32, 32))
-    assert patterned.fine(CANONICAL[None], plain, 256).abs().max() == 0
+def test_hair_at_a_temple_is_not_handed_on(patterned: Appearance) -> None:
+    """Near the outline above the cheeks nothing is somebody's but a brow; the middle, and jaws, are kept."""
+    share = bare(96, like=CANONICAL)
+    x, y = grid(96, low=0.14, high=0.86, like=CANONICAL).unflatten(0, (96, 96)).unbind(-1)
+
+    def at(column: float, row: float) -> float:
+        return float(share[(y - row).abs() + (x - column).abs() == ((y - row).abs() + (x - column).abs()).min()][0])
+
+    assert at(0.28, 0.27) < 0.3
+    assert at(0.27, 0.42) < 0.3
+    assert at(0.5, 0.19) < 0.3
+    for column, row in ((0.5, 0.4), (0.5, 0.28), (0.39, 0.39), (0.33, 0.33), (0.3, 0.65), (0.5, 0.78)):
+        assert at(column, row) > 0.9, (column, row)
 
 
 def test_as_many_patterns_are_loaded_as_there_are(patterned: Appearance) -> None:

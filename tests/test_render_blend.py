@@ -8,14 +8,11 @@ import pytest
 from vidanon.render.align import FacePose, crop_matrix, warp
 from vidanon.render.blend import (
     add_grain,
-    contrasted,
     faded,
     grain_of,
     joined,
     match_colour,
     place,
-    refined,
-    sharpened,
     without_bars,
 )
 from vidanon.types import FloatArray, Region
@@ -69,60 +66,6 @@ def test_a_face_too_small_to_have_a_ring_takes_the_colour_around_it() -> None:
     moved = match_colour(painted, painted * 0, nothing, surroundings=np.array([0.4, 0.5, 0.6], np.float32))
     assert np.allclose(moved.mean((0, 1)), (0.4, 0.5, 0.6), atol=1e-3)
     assert np.array_equal(match_colour(painted, painted * 0, nothing), painted)
-
-
-def test_sharpening_steepens_edges_of_luma_where_the_crop_is_enlarged() -> None:
-    """A soft edge gets steeper and a flat face stays flat; colour is kept, and small faces are left alone."""
-    ramp = np.clip((np.arange(128, dtype=np.float32) - 58) / 12, 0, 1)
-    soft = 0.3 + 0.4 * np.tile(ramp[None, :, None], (128, 1, 1)) * np.array([1, 0.8, 0.6], np.float32)
-    crisp = sharpened(soft, 1.0, enlarged=3.0)
-    assert np.diff(crisp[64, :, 0]).max() > 1.1 * np.diff(soft[64, :, 0]).max()
-    np.testing.assert_allclose(crisp[:, :40], soft[:, :40], atol=1e-5)
-    change = crisp - soft
-    np.testing.assert_allclose(change, np.repeat(change[..., :1], 3, 2), atol=1e-6)
-    some = np.abs(sharpened(soft, 1.0, enlarged=1.2) - soft).max()
-    assert 0 < some < np.abs(change).max() < np.abs(sharpened(soft, 2.0, enlarged=3.0) - soft).max()
-    spoken = sharpened(soft, 1.0, enlarged=3.0, mouth=np.array([0.5, 0.5], np.float32)) - soft
-    assert 0.05 < np.abs(spoken[60:68]).max() / np.abs(change).max() < 0.25
-    np.testing.assert_allclose(spoken[:4], change[:4], atol=2e-4)
-    assert np.array_equal(sharpened(soft, 0.0, enlarged=3.0), soft)
-    assert np.array_equal(sharpened(soft, 1.0, enlarged=0.5), soft)
-    assert sharpened(np.ones((64, 64, 3), np.float32), 3.0, enlarged=9.0).max() == 1
-
-
-def test_features_get_stronger_inside_the_mask_and_its_edge_stays() -> None:
-    """By the amount in the middle, by a tenth of it at the mouth, not at all where the picture is seen."""
-    side, at = 128, np.linspace(-1, 1, 128, dtype=np.float32)
-    away = np.hypot(at[:, None], at[None])
-    visible = away > 0.7
-    ripple = 0.05 * np.sin(at[None, :, None] * 40) * np.ones((side, 1, 1), np.float32)
-    painted = np.asarray(0.5 + 0.2 * at[:, None, None] + ripple * np.ones(3), np.float32)
-    change = contrasted(painted, visible, 0.5) - painted
-    assert np.abs(change[visible]).max() == 0
-    rim = ~visible & (away > 0.66)
-    assert np.abs(change[rim]).max() < 0.2 * 0.025
-    middle = np.s_[56:72, 56:72]
-    np.testing.assert_allclose(change[middle], 0.5 * np.broadcast_to(ripple, painted.shape)[middle], atol=4e-3)
-    spoken = contrasted(painted, visible, 0.5, mouth=np.array([0.5, 0.5], np.float32)) - painted
-    assert 0.05 < np.abs(spoken[62:66, 62:66]).max() / np.abs(change[62:66, 62:66]).max() < 0.15
-    np.testing.assert_array_equal(contrasted(painted, visible, 0.5, mouth=np.full(2, np.nan)), painted + change)
-    assert contrasted(painted, visible, 0.0) is painted
-    assert contrasted(painted, np.ones_like(visible), 0.5) is painted
-
-
-def test_fine_features_are_added_inside_the_mask_as_bright_as_the_face_is() -> None:
-    """Twice the px; none where the picture is seen, half where the face is half as bright, none on small faces."""
-    visible = hole(64)
-    painted = np.full((64, 64, 3), 0.5, np.float32)
-    fine = np.random.default_rng(3).normal(0, 0.03, (128, 128)).astype(np.float32)
-    bright = refined(painted, fine, visible, 1.0, enlarged=3.0)
-    dark = refined(painted / 2, fine, visible, 1.0, enlarged=3.0)
-    assert bright.shape == (128, 128, 3)
-    np.testing.assert_allclose(bright[60:68, 60:68, 1] - 0.5, fine[60:68, 60:68], atol=1e-5)
-    np.testing.assert_allclose(dark[60:68, 60:68, 1] - 0.25, fine[60:68, 60:68] / 2, atol=1e-5)
-    np.testing.assert_allclose(bright[:8], 0.5, atol=1e-5)
-    np.testing.assert_allclose(refined(painted, fine, visible, 0.0, enlarged=3.0), 0.5, atol=1e-5)
-    np.testing.assert_allclose(refined(painted, fine, visible, 1.0, enlarged=0.5), 0.5, atol=1e-5)
 
 
 def test_a_line_along_the_edge_of_the_visible_fades() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidanon.models.layout import CANONICAL
-from vidanon.render.features import looking, speaking
-from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
+from vidanon.render.features import blinking, looking, speaking
+from vidanon.types import FACE_POINT_INDEX, LUMA, OPENINGS, FloatArray
 
 SIDE = 128
 SKIN = np.array([0.7, 0.55, 0.5], np.float32)
@@ -141,3 +141,46 @@ def test_whatever_the_keypoints_say_there_is_a_picture(values: list[float], side
     drawn = lively(skin(side), points)
     assert np.isfinite(drawn).all()
     assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def lids(points: FloatArray) -> list[float]:
+    """How far the lids of either eye are apart, in crops."""
+    return [float(np.hypot(*(points[upper] - points[lower]))) for upper, lower in OPENINGS[1:]]
+
+
+@pytest.mark.parametrize("by", [0.0, 0.006, 0.0085, 0.011])
+def test_lids_that_nearly_meet_do(by: float) -> None:
+    """Open eyes stay as open; the nearer lids come the more they shut, both eyes together, and they never cross."""
+    points = posed(
+        right_lid_upper=(0, by), right_lid_lower=(0, -by), left_lid_upper=(0, by), left_lid_lower=(0, -0.9 * by)
+    )
+    before, after = lids(points), lids(blinking(points))
+    if by == 0:
+        assert np.array_equal(blinking(points), points)
+    else:
+        assert all(0 <= new < old for new, old in zip(after, before, strict=True))
+        assert after[0] / before[0] == pytest.approx(after[1] / before[1], abs=1e-3)
+    if by == 0.011:
+        assert max(after) < 1e-6
+    moved = np.abs(blinking(points) - points).max(1) > 0
+    assert not moved[[i for name, i in FACE_POINT_INDEX.items() if "_lid_" not in name]].any()
+
+
+def test_a_blink_asks_nothing_of_what_is_unknown() -> None:
+    """One eye shuts alone where the other is not seen; without a face nothing happens."""
+    points = posed(left_lid_upper=(0, 0.011), left_lid_lower=(0, -0.011))
+    points[[FACE_POINT_INDEX["right_lid_upper"], FACE_POINT_INDEX["right_lid_lower"]]] = np.nan
+    assert lids(blinking(points))[1] < 1e-6
+    unknown = np.full_like(points, np.nan)
+    assert np.array_equal(blinking(unknown), unknown, equal_nan=True)
+
+
+def test_teeth_stand_side_by_side() -> None:
+    """Along the upper row of an open mouth the light goes up and down: between two teeth there is less."""
+    points = posed(lip_lower_inner=(0, 0.05), mouth_right=(-0.02, 0), mouth_left=(0.02, 0))
+    side = 256
+    drawn = speaking(skin(side), points)
+    row = int((points[FACE_POINT_INDEX["lip_upper_inner"], 1] + 0.02) * side)
+    teeth = drawn[row, int(0.45 * side) : int(0.55 * side)] @ LUMA
+    dips = (teeth[1:-1] < teeth[:-2]) & (teeth[1:-1] <= teeth[2:]) & (teeth[1:-1] < teeth.max() - 0.02)
+    assert 2 <= dips.sum() <= 5

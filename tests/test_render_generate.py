@@ -96,11 +96,11 @@ def test_a_face_is_painted_with_the_shipped_weights(weights: dict[str, torch.Ten
     assert (got.method, got.fallback) == ("gan", False)
 
 
-def test_fine_features_come_from_keypoints_and_latent_alone(weights: dict[str, torch.Tensor]) -> None:
+def test_features_come_from_keypoints_and_latent_alone(weights: dict[str, torch.Tensor]) -> None:
     """The same bits whatever is around the face; another person has others; without patterns there are none."""
     painter = FacePainter.shipped("cpu")
     one = request(0)
-    assert painter.fine(one) is None
+    assert painter.features(one, 32) is None
     picture = np.random.default_rng(0).integers(90, 166, (32, 32, 3), np.uint8)
     files = [cv2.imencode(".webp", each)[1].ravel() for each in (picture, picture[::-1])]
     weights["appearance.pictures"] = torch.from_numpy(np.concatenate(files))
@@ -108,12 +108,12 @@ def test_fine_features_come_from_keypoints_and_latent_alone(weights: dict[str, t
     weights["appearance.patterns"] = torch.zeros(2, 8)
     weights["appearance.cover"] = torch.ones(1, 16, 16)
     painter = FacePainter.shipped("cpu")
-    fine = painter.fine(one)
-    assert fine is not None
-    assert fine.shape == (32, 32)
-    assert np.ptp(fine) > 0.001
+    drawn = painter.features(one, 32)
+    assert drawn is not None
+    assert drawn.shape == (32, 32, 4)
+    assert np.ptp(drawn[..., 0]) > 0.01
     elsewhere = PaintRequest(one.context * 0, ~one.hidden, one.points, one.latent)
-    assert np.array_equal(fine, painter.fine(elsewhere))
-    other = painter.fine(PaintRequest(one.context, one.hidden, one.points, -one.latent))
+    assert np.array_equal(drawn, painter.features(elsewhere, 32))
+    other = painter.features(PaintRequest(one.context, one.hidden, one.points, -one.latent), 32)
     assert other is not None
-    assert not np.array_equal(fine, other)
+    assert not np.array_equal(drawn, other)

@@ -1,8 +1,7 @@
-"""Where a face ends: hair and background pass over narrowly into skin, and what is dark in a face is no green."""
+"""Where a face ends: hair and background pass over narrowly into skin."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidanon.models.layout import CANONICAL
 from vidanon.render.blend import away
-from vidanon.render.hairline import RIM, dark_as_skin, told_apart
+from vidanon.render.hairline import RIM, told_apart
 from vidanon.types import FACE_POINT_INDEX, JAW, LUMA, N_FACE_POINTS, FloatArray
 
 SIDE = 128
@@ -103,24 +102,4 @@ def test_nothing_is_asked_of_what_is_not_known() -> None:
     for visible in (seen(), np.zeros((SIDE, SIDE), bool), np.ones((SIDE, SIDE), bool), away(seen()) < 0):
         for points in (POINTS, unknown):
             assert np.isfinite(told_apart(crop, crop, visible, points)).all()
-            assert np.isfinite(dark_as_skin(crop, visible, points)).all()
     assert told_apart(crop, crop, seen(), POINTS, 0.0) is crop
-    assert dark_as_skin(crop, seen(), POINTS, 0.0) is crop
-
-
-def test_a_green_brow_turns_brown_as_dark_as_it_was() -> None:
-    """Its luma stays, its hue becomes that of skin in the dark; the skin around it, the lips and what is seen stay."""
-    visible = seen()
-    before = np.where(visible[..., None], HAIR, SKIN).astype(np.float32)
-    brow, lips = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-    for canvas, names in ((brow, ("right_brow_outer", "right_brow_inner")), (lips, ("mouth_right", "mouth_left"))):
-        ends = [tuple(int(v) for v in POINTS[FACE_POINT_INDEX[name]] * SIDE) for name in names]
-        cv2.line(canvas, ends[0], ends[1], 1, 3)
-    before[brow > 0] = (0.2, 0.34, 0.22)
-    before[lips > 0] = (0.6, 0.25, 0.3)
-    after = dark_as_skin(before, visible, POINTS)
-    drawn = (brow > 0) & ~visible
-    assert np.abs((after - before)[drawn] @ LUMA).max() < 0.01
-    assert (after[drawn][:, 0] > after[drawn][:, 1]).all()
-    assert (after[drawn][:, 1] >= after[drawn][:, 2]).all()
-    assert np.abs(after - before)[~drawn].max() < 0.02

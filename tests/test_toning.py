@@ -135,3 +135,21 @@ def test_a_light_is_followed_as_far_as_it_is_believed() -> None:
     ]
     assert blue == sorted(blue)
     assert blue[2] > 1.1 * blue[0]
+
+
+def test_skin_without_a_neck_goes_towards_the_usual_and_in_the_dark_it_does_not() -> None:
+    """Half the rest of the way where it is a little off, hardly where all of it is dark; a neck is believed instead."""
+
+    def bare(light: float, *, beside: FloatArray | None = None) -> Skin:
+        colour = np.full(3, light)
+        none = np.zeros((0, 3), np.float32)
+        return Skin(colour, colour, none if beside is None else beside, 0.01, usual=-0.6)
+
+    def moved(skin: Skin) -> float:
+        return float(np.log(gains([skin], 1.0)).mean())
+
+    assert 0.1 < moved(bare(-0.9)) < 0.15
+    assert -0.15 < moved(bare(-0.3)) < -0.1
+    assert abs(moved(bare(-0.6))) < 0.01
+    assert moved(bare(-2.0)) < 0.02
+    assert moved(bare(-0.9, beside=np.full((300, 3), -0.9, np.float32))) < 0.02

@@ -108,16 +108,12 @@ class RenderSettings(Frozen, frozen=True):
     exactly where theirs do"""
     blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
-    contrast: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.1
-    """how much stronger the features of a new face are made than the generator paints them"""
-    detail: Annotated[float, msgspec.Meta(ge=0, le=3)] = 1.0
-    """of what a new face has that is finer than the generator paints, in close-ups"""
+    detail: Unit = 1.0
+    """how far skin, brows and lashes of a new face are its person's own, and crisp: 0 = as the generator paints them"""
     lively: Unit = 1.0
     """how much of irises, lashes, teeth and a mouth's inside is drawn where the keypoints have them: 0 = as painted"""
     hairline: Unit = 1.0
     """how narrowly hair and background pass over into a new face: 0 = as painted"""
-    sharpen: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.0
-    """how much the edges of a new face are steepened where it is enlarged: 0 = as painted"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""
 

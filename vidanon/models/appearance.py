@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidanon.models.layout import grid, laid_out, settled
-from vidanon.types import FACE_POINT_INDEX, LUMA
+from vidanon.models.layout import CANONICAL, eased, grid, laid_out, outline, room, settled
+from vidanon.types import FACE_POINT_INDEX
 
 LOW, HIGH = 0.14, 0.86
 """The texture's part of the canonical crop."""
@@ -42,6 +42,14 @@ EYES = ((0.389, 0.391, 0.055, 0.022), (0.611, 0.391, 0.055, 0.022))
 pattern's are open ..."""
 SHUTTING = (0.05, 0.11)
 """... and give way to the axes' as lids shut, by their opening as `features` has it."""
+
+HAIR = (0.015, 0.1)
+"""How far inside the outline hair hangs over a face, and no more, in canonical crops; what there is of it is the
+pattern's, not of who gets the face ..."""
+BROW, TAIL = (0.335, 0.02, 0.05), (0.0, 0.04)
+"""... but not at the height of the brows, and so far from it (wholly, not at all), nearer to the outline ..."""
+CHEEK = (0.52, 0.62)
+"""... and not below the eyes, from where on less and where not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,18 +215,8 @@ class Appearance(nn.Module):
         px = self.px if size * (HIGH - LOW) <= self.px else FINER * self.px
         doing = features(points)
         texture = scaled(self.texture(person.code.float(), doing), px)
-        return self._placed(texture + self.seen(scaled(person.detail.float(), px), doing), points, size)
-
-    @torch.no_grad()
-    def fine(self, points: Tensor, person: Person, size: int) -> Tensor:
-        """[B, 1, S, S]: of the features' luma what `px` cannot hold.
-
-        As `forward`; for crops that are enlarged after they were painted.
-        """
-        points = settled(points.float())
-        luma = (person.detail.float() * person.detail.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-        luma = self.seen(scaled(luma, FINER * self.px), features(points))
-        return self._placed(luma - scaled(scaled(luma, self.px), FINER * self.px), points, size)[:, :1]
+        texture = (texture + self.seen(scaled(person.detail.float(), px), doing)) * bare(px, like=texture)
+        return self._placed(texture, points, size)
 
     def _placed(self, texture: Tensor, points: Tensor, size: int) -> Tensor:
         """[B, C + 1, S, S] of textures [B, C, D, D] and their cover, where settled keypoints [B, 30, 2] put them."""
@@ -229,6 +227,16 @@ class Appearance(nn.Module):
             texture = F.interpolate(texture, size=(size, size), mode="area")
         where = (field - LOW) / (HIGH - LOW) * 2 - 1
         return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False) * open_
+
+
+def bare(px: int, *, like: Tensor) -> Tensor:
+    """[px, px] of a texture, 1 where a face is skin, brow or beard, 0 towards its outline where hair may hang."""
+    at = grid(px, low=LOW, high=HIGH, like=like)
+    inside, y = room(outline(CANONICAL.to(like)[None]), at)[0], at[:, 1]
+    brow = (1 - eased((y - BROW[0]).abs(), *BROW[1:])) * eased(inside, *TAIL)
+    share = torch.stack([eased(inside, *HAIR), brow, eased(y, *CHEEK)])
+    kept: Tensor = share.amax(0).unflatten(0, (px, px))
+    return kept
 
 
 def ellipse(place: tuple[float, float, float, float], px: int, *, like: Tensor) -> Tensor:

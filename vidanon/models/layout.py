@@ -162,7 +162,7 @@ def unfolded(points: Tensor) -> tuple[Tensor, Tensor]:
         def out(rows: list[int], start: Tensor, home: float, sign: float = sign) -> Tensor:
             way = abs(canonical[rows[0]] - home)
             open_ = (x[:, rows].mean(1) - start) * sign / way
-            hidden[:, rows] = _eased(-open_, -OPEN[1], -OPEN[0])[:, None]
+            hidden[:, rows] = eased(-open_, -OPEN[1], -OPEN[0])[:, None]
             x[:, rows] += ((FLATTEST - open_).clamp(min=0) * way * sign)[:, None]  # together: what an eye does stays
             moved: Tensor = x[:, rows].mean(1)
             return moved
@@ -178,17 +178,24 @@ def unfolded(points: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x, points[..., 1]], -1), hidden
 
 
-def _eased(value: Tensor, low: float, high: float) -> Tensor:
+def eased(value: Tensor, low: float, high: float) -> Tensor:
+    """From 0 to 1 as `value` goes from `low` to `high`, without a corner at either end."""
     t = ((value - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: Tensor = t * t * (3 - 2 * t)
+    return smooth
 
 
-def within(pins: Tensor, at: Tensor) -> Tensor:
-    """[B, N] how surely points `at` [N, 2] lie inside the convex hull of `pins` [B, M, 2]: 1 well inside, 0 outside."""
+def outline(points: Tensor) -> Tensor:
+    """[B, M, 2] what the convex outline of faces holds: settled facial keypoints [B, 30, 2] and the hairline."""
+    return controls(points)[:, : -len(_FRAME)]
+
+
+def room(pins: Tensor, at: Tensor) -> Tensor:
+    """[B, N] how far points `at` [N, 2] lie inside the convex hull of `pins` [B, M, 2]; negative outside."""
     turn = torch.arange(32, device=pins.device, dtype=pins.dtype) * (2 * torch.pi / 32)
     towards = torch.stack([turn.cos(), turn.sin()])  # 2, 32
-    room = ((pins @ towards).amax(1)[:, None] - at @ towards).amin(2)
-    return _eased(room, 0.0, RIM)
+    inside: Tensor = ((pins @ towards).amax(1)[:, None] - at @ towards).amin(2)
+    return inside
 
 
 def kept(field: Tensor) -> Tensor:
@@ -204,7 +211,7 @@ def kept(field: Tensor) -> Tensor:
     area = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
     power = dx.square().sum(-1) + dy.square().sum(-1)
     squeezed = ((power + (power.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2).sqrt()
-    open_ = _eased(area, *FOLDED) * _eased(-squeezed, -FORESHORTENED[1], -FORESHORTENED[0])
+    open_ = eased(area, *FOLDED) * eased(-squeezed, -FORESHORTENED[1], -FORESHORTENED[0])
     return open_[:, None]
 
 
@@ -261,5 +268,5 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     def whole(x: Tensor) -> Tensor:
         return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
 
-    inside = within(pins[:, : -len(_FRAME)], at).unflatten(1, (1, coarse, coarse))
+    inside = eased(room(pins[:, : -len(_FRAME)], at), 0.0, RIM).unflatten(1, (1, coarse, coarse))
     return whole(field.permute(0, 3, 1, 2)).permute(0, 2, 3, 1), whole(kept(field)) * whole(inside)

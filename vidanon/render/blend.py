@@ -37,29 +37,10 @@ FILL = 1 / 6
 FILL_REST = 0.02
 """... and how much their mean counts besides, where it does not reach."""
 
-SOFT = 1 / 100
-"""Width (sigma) of the Gaussian whose loss sharpening makes up for, in sides of the crop: about what the mean of a
-face over thirteen frames, and a crop of a third of a close-up's px, are softer than the picture."""
-ENLARGED = (0.7, 2.0)
-"""Source px for each px of the crop from which on what is finer than it begins to show, and shows in full."""
-
-SHADING = 1 / 10
-"""Width (sigma) of the Gaussian that tells a face's features from its light, in sides of the crop ..."""
-WITHIN = 1 / 8
-"""... and how far inside the hidden area they gain contrast in full: near its edge is the picture's own contrast."""
-
-FRINGE = 1 / 24
-"""How far inside the hidden area a face's finest features are there in full, in sides of the crop."""
-
 TONED = 1 / 12
 """How far inside the hidden area skin has its own tone in full, in sides of the crop ..."""
 BRIGHT = 0.85
 """... and from where on what is lighter bends towards white."""
-
-MOST = 0.06
-"""What is added stays below this: a pupil that is dark already must not become a hole."""
-SPEAKING = (0.13, 0.9)
-"""how far around the mouth (sigma), in sides of the crop, they gain by how much less"""
 
 RIM = (0.05, 0.03)
 """How far inside and outside the jaw, in sides of the crop, `without_bars` begins and is done in full."""
@@ -152,73 +133,6 @@ def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], 
     known = _spread(context * weight[..., None], FILL * side)
     fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
     return clipped(painted + (fill - painted) * eased(share))
-
-
-def _showing(enlarged: float) -> float:
-    """0..1 how far what is finer than the crop shows where its px are `enlarged` source px wide."""
-    return float(np.clip((enlarged - ENLARGED[0]) / (ENLARGED[1] - ENLARGED[0]), 0, 1))
-
-
-def sharpened(painted: FloatArray, amount: float, *, enlarged: float, mouth: FloatArray | None = None) -> FloatArray:
-    """The crop [S, S, 3] with steeper edges: unsharp masking of its luma, `amount` times what the Gaussian takes.
-
-    `enlarged` is how many source px a px of the crop becomes: faces smaller than the crop need none. Around the `mouth`
-    [2] (0..1 of the crop), where frames differ most, edges are steepened less.
-    """
-    amount *= _showing(enlarged)
-    if amount <= 0:
-        return painted
-    luma = painted @ LUMA
-    detail = luma - _spread(luma, SOFT * len(painted), border=cv2.BORDER_REPLICATE)
-    return clipped(painted + (np.float32(amount) * _silent(len(painted), mouth) * detail)[..., None])
-
-
-def refined(
-    painted: FloatArray, fine: FloatArray, visible: NDArray[np.bool_], amount: float, *, enlarged: float
-) -> FloatArray:
-    """The crop [S, S, 3] at twice its resolution, [2S, 2S, 3], with the luma `fine` [2S, 2S] on it where it is hidden.
-
-    `amount` times of it, as bright as the face is there; `visible` [S, S]; `enlarged` as for `sharpened`.
-    """
-    side = len(painted)
-    size = (2 * side, 2 * side)
-    weight = (
-        eased(away(~visible) / np.float32(FRINGE * side))
-        * (painted @ LUMA)
-        * np.float32(2 * amount * _showing(enlarged))
-    )
-    large = np.asarray(cv2.resize(painted, size, interpolation=cv2.INTER_CUBIC), np.float32)
-    return clipped(large + (cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) * fine)[..., None])
-
-
-def _silent(side: int, mouth: FloatArray | None) -> FloatArray | float:
-    """Weight [side, side] of what is made stronger in a face: 1, and less around a known mouth [2]."""
-    if mouth is None or not np.isfinite(mouth).all():
-        return 1.0
-    at = (np.arange(side, dtype=np.float32) + 0.5) / side
-    x, y = (np.exp(-0.5 * np.square((at - mouth[axis]) / SPEAKING[0])) for axis in (0, 1))
-    return np.asarray(1 - SPEAKING[1] * np.outer(y, x), np.float32)
-
-
-def contrasted(
-    painted: FloatArray, visible: NDArray[np.bool_], amount: float, *, mouth: FloatArray | None = None
-) -> FloatArray:
-    """The crop [S, S, 3] with stronger features: `amount` times more of what its luma has above its own light.
-
-    A net paints what it is not sure of fainter than it would be; this makes up for it where nothing is `visible`
-    [S, S], and less so near its edge, and around the `mouth` [2] (0..1 of the crop), which speech makes flicker.
-    """
-    if amount <= 0 or visible.all():
-        return painted
-    side = len(painted)
-    weight = eased(away(~visible) / np.float32(WITHIN * side)) * _silent(side, mouth)
-    luma = painted @ LUMA
-    small = max(8, side // 4)  # light is smooth: a quarter of the resolution holds it
-    pair = cv2.resize(np.stack([luma * weight, weight], -1), (small, small), interpolation=cv2.INTER_AREA)
-    pair = _spread(np.asarray(pair, np.float32), SHADING * small)
-    light = cv2.resize(pair[..., 0] / np.maximum(pair[..., 1], 1e-6), (side, side), interpolation=cv2.INTER_LINEAR)
-    more = np.float32(MOST) * np.tanh(np.float32(amount / MOST) * (luma - light))
-    return clipped(painted + (weight * more)[..., None])
 
 
 def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) -> FloatArray:

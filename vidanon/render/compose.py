@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
@@ -20,31 +20,28 @@ from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
 from vidanon.render.blend import (
-    ENLARGED,
     add_grain,
-    contrasted,
     faded,
     grain_of,
     joined,
     match_colour,
     place,
-    refined,
-    sharpened,
     toned,
     without_bars,
 )
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
-from vidanon.render.features import looking, speaking
-from vidanon.render.hairline import dark_as_skin, told_apart
+from vidanon.render.features import blinking, looking, speaking
+from vidanon.render.hairline import told_apart
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
-from vidanon.render.steady import Canvas, blended
+from vidanon.render.steady import Canvas, blended, held
+from vidanon.render.texture import textured
 from vidanon.render.toning import Skin, gains, lights, skins
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
-from vidanon.types import JAW, OPENINGS, FloatArray, Method, Observation, Patch, Region
+from vidanon.types import JAW, FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +51,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_LIPS = list(OPENINGS[0])
+CLOSE = 0.7
+"""Source px for each px of the crop from which on a face is finished at twice the generator's resolution."""
 HALF_SEEN = 0.5
 """A pixel of the crop with less of its weight from visible source pixels is hidden."""
 
@@ -306,10 +304,8 @@ class FaceRenderer:
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
         fitted = toned(fitted, shown.visible, p.job.cast.tone)
-        # before frames are blended: where hair ends, and what a mouth does, is what trembles most
-        fitted = dark_as_skin(fitted, shown.visible, shown.request.points, self.settings.hairline)
+        # before frames are blended: where hair ends is what trembles most
         fitted = told_apart(fitted, shown.context, shown.visible, shown.request.points, self.settings.hairline)
-        fitted = speaking(fitted, shown.request.points, self.settings.lively)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
 
     def _finish(self, face: PaintedFace, around: Sequence[Canvas]) -> Patch | None:
@@ -318,19 +314,19 @@ class FaceRenderer:
             return None
         o = p.job.observation
         crop = blended(face.canvas, around, reach=self.reach_frames)
-        mouth = shown.request.points[_LIPS].mean(axis=0)
-        crop = contrasted(crop, shown.visible, self.settings.contrast, mouth=mouth)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
-        crop = sharpened(crop, self.settings.sharpen, enlarged=enlarged, mouth=mouth)
         crop = without_bars(crop, shown.context, shown.visible, shown.request.points[JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
         fitted = joined(crop, shown.context, shown.visible)
-        if enlarged > ENLARGED[0] and self.settings.detail > 0 and self._painter is not None:
-            fine = self._painter.fine(shown.request)
-            if fine is not None:
-                amount = self.settings.detail * (1 - p.job.fade)
-                fitted = refined(fitted, fine, shown.visible, amount, enlarged=enlarged)
-        fitted = looking(fitted, shown.request.points, self.settings.lively * (1 - p.job.fade))
+        there = 1 - p.job.fade
+        points = blinking(held(face.canvas, around, reach=self.reach_frames))
+        if self._painter is not None and self.settings.detail * there > 0:
+            side = len(fitted) * (2 if enlarged > CLOSE else 1)
+            person = self._painter.features(replace(shown.request, points=points), side)
+            if person is not None:
+                fitted = textured(fitted, person, shown.visible, self.settings.detail * there)
+        fitted = speaking(fitted, points, self.settings.lively * there)
+        fitted = looking(fitted, points, self.settings.lively * there)
         window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from vidanon.geometry import Array
 from vidanon.render.blend import eased
-from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray
+from vidanon.types import FACE_POINT_INDEX, LUMA, OPENINGS, FloatArray
 
 IRIS, PUPIL = 0.088, 0.42
 """Radius of an iris (11.7 mm across where pupils are 62 mm apart), and of its pupil in radii of the iris."""
@@ -34,6 +34,8 @@ LASHES = (0.02, 0.5)
 """Width (sigma) of the line that lashes draw along the upper lid, and how much of the light they take."""
 SHUT = (0.035, 0.065)
 """How far lids are apart of an eye that is shut (a landmarker never says nothing), and that is open."""
+LOWERED = (0.09, 2.2)
+"""How far lids are apart from which on they are lowered, and how much quicker they meet than a landmarker says."""
 HALF_HIDDEN = (0.1, 0.4)
 """Share of its usual way from the nose at which a turned head hides an eye, and at which it is there in full."""
 
@@ -43,8 +45,10 @@ PARTED = (0.015, 0.045)
 """How far lips must be apart to show something, and to show it in full."""
 CAVITY = (0.45, 0.26, 0.25)
 """R', G', B' of a mouth's inside, for the skin's luma."""
-TEETH = (0.92, 0.86, 0.8)
+TEETH = (1.06, 1.0, 0.91)
 """The same of teeth."""
+TOOTH = (0.115, 0.14)
+"""How wide one is, and how much of the light is missing between two."""
 TONGUE = (0.62, 0.33, 0.32)
 """The same of a tongue."""
 SMILE = (0.85, 1.1)
@@ -60,6 +64,21 @@ LEGIBLE_PX = 4
 """Shortest face that is drawn in, px of the crop."""
 SOFT = 0.04
 """Width of every edge; never under a px of the crop."""
+
+
+def blinking(points: FloatArray) -> FloatArray:
+    """Keypoints [30, 2] in 0..1 of the crop whose lids meet where they nearly do: a landmarker shies away from that."""
+    length, out = _length(points), points.copy()
+    apart = {pair: points[pair[1]] - points[pair[0]] for pair in OPENINGS[1:]}
+    known = [float(np.hypot(*gap)) / length for gap in apart.values() if np.isfinite(gap).all()] if length > 0 else []
+    opening = float(np.mean(known)) if known else math.nan  # of both: winks are rare, and lids hard to tell
+    if not 0 < opening < LOWERED[0]:
+        return points
+    less = 1 - max(LOWERED[0] - LOWERED[1] * (LOWERED[0] - opening), 0.0) / opening
+    for (upper, lower), gap in apart.items():
+        out[lower] -= np.float32(less / 2) * gap
+        out[upper] += np.float32(less / 2) * gap
+    return out
 
 
 def looking(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
@@ -170,7 +189,10 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     skin = float(np.mean(skins))
     bite = min((BITE[0] + smile * (BITE[1] - BITE[0])) * opening, LONGEST) * length
     shade = eased(v - low, -soft, 0.5 * bite)  # of the upper lip
-    teeth = _inside(low + bite * np.sqrt(arch) - v, 1.5 * soft) * (0.3 + 0.5 * arch) * (0.6 + 0.4 * shade)
+    teeth = _inside(low + bite * np.sqrt(arch) - v, soft) * (0.35 + 0.6 * arch) * (0.6 + 0.4 * shade)
+    # the narrower, the further round the jaw; a line a px wide or less is seen for what it takes of the light
+    place = np.abs(np.abs((u - centre) / (TOOTH[0] * length)) ** 1.15 % 1 - 0.5)
+    teeth = teeth * (1 - np.float32(TOOTH[1]) * eased(place, 0.5 - soft / TOOTH[0] / length / 2, 0.5))
     tongue = eased((v - low) / np.maximum(high - low, 1e-6), 0.5, 0.9) * eased(opening, *WIDE) * arch
     colour = np.asarray(CAVITY, np.float32) * np.float32(skin)
     colour = colour + (tongue[..., None] * 0.8) * (np.asarray(TONGUE, np.float32) * np.float32(skin) - colour)

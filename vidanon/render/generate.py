@@ -71,7 +71,6 @@ class FacePainter:
             )  # two faces at once take half the time, one on two threads not
         self._net = ready if isinstance(ready, Generator) else None
         self._patterned = self._net.appearance if self._net is not None and len(self._net.appearance.ends) else None
-        self._contrast = float(ready.contrast) / 2 if isinstance(ready, Generator) else 0.0
         self.resolution: int = int(config.resolution)  # type: ignore[union-attr,arg-type]
         self.latent_dim: int = int(config.latent_dim)  # type: ignore[union-attr,arg-type]
         self._portions = Portions("generator", self.device, 1 if self.device.type == "cpu" else FIXED_BATCH)
@@ -94,23 +93,25 @@ class FacePainter:
         does not, calls get smaller, down to one face, and a face that is too much by itself is None.
         """
         if self._portions.size() == 1:
-            return self._threads.map(self._alone, requests)
+            with one_thread():
+                return self._threads.map(self._alone, requests)
         try:
             return self._portions.run(self._call, requests)
         except Exception:  # noqa: BLE001 - whatever went wrong, no face may stay: the caller covers it
             return [self._alone(request) for request in requests]
 
-    def fine(self, request: PaintRequest) -> FloatArray | None:
-        """[2S, 2S] the luma of what a crop of twice the resolution shows and the painted one is too coarse for.
+    def features(self, request: PaintRequest, side: int) -> FloatArray | None:
+        """[side, side, 4] of the person of a request, where its keypoints put them, `side` the resolution or twice it.
 
-        To be added to R'G'B' 0..1 of a bright face as it is; None where the network's people have none.
+        R', G' and B' in contrasts of a face, without light, and how far they cover each pixel, 0..1; None where the
+        network's people are no more than it paints of them.
         """
         if self._patterned is None:
             return None
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             who = self._patterned.person(self._tensor(request.latent[None]))
-            band = self._patterned.fine(self._tensor(request.points[None]), who, 2 * self.resolution)[0, 0]
-            return np.asarray((band * self._contrast).float().cpu().numpy(), np.float32)
+            made = self._patterned(self._tensor(request.points[None]), who, side)[0]
+            return np.asarray(made.permute(1, 2, 0).float().cpu().numpy(), np.float32)
 
     @property
     def expects(self) -> bool:
@@ -126,6 +127,11 @@ class FacePainter:
         with torch.inference_mode(), one_thread():
             told = self._net.expected(*(self._tensor(a) for a in shown))
             return told.colour[0].float().cpu().numpy(), told.kind[0].float().cpu().numpy()
+
+    @property
+    def usual_lightness(self) -> float:
+        """Mean natural logarithm of R', G' and B' of the skin of the faces the network was fitted to."""
+        return 0.0 if self._net is None else float(self._net.surroundings.tone[0])
 
     def suits(self, latents: FloatArray, kind: FloatArray) -> FloatArray:
         """[C] how well the people of latents [C, L] suit an expected kind [KIND]: higher is better."""

@@ -1,9 +1,8 @@
-"""Where a face ends, and what is dark in it: skin passes over into hair and background as narrowly as in a picture.
+"""Where a face ends: skin passes over into hair and background as narrowly as in a picture.
 
-In: a painted crop, what was shown around it, and keypoints. Out: the crop with the same face, its rim told apart and
-its dark features in the hue of its skin. A net that cannot see where hair ends paints a mean of all the places where
-it may, fading over a tenth of the crop, and small errors of colour make what is dark green or blue. Blind: of the
-source only what is visible counts.
+In: a painted crop, what was shown around it, and keypoints. Out: the crop with the same face, its rim told apart. A net
+that cannot see where hair ends paints a mean of all the places where it may, fading over a tenth of the crop. Blind: of
+the source only what is visible counts.
 """
 
 from __future__ import annotations
@@ -39,13 +38,6 @@ DOWN = (0.4, 0.9)
 LIGHTER = (0.05, 0.2)
 """... unless what is beside it is so much lighter: a wall."""
 
-SHADE = (0.05, 0.2)
-"""How much darker than the skin around it something is, of its luma, that begins to be a dark feature, and is one."""
-HUE = (0.5, 1.3)
-"""How much of the hue of skin as dark as it is a dark feature has at least, and at most."""
-LIPS = (0.5, 0.8)
-"""How far down from the eyes to the mouth this is done less, and not at all: lips have a colour of their own."""
-
 
 def told_apart(
     painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], points: FloatArray, amount: float = 1.0
@@ -73,39 +65,17 @@ def told_apart(
     share = np.clip(light / np.where(np.abs(length) < DISTINCT[0] / 2, np.inf, length), 0, 1)
     apart, there = eased(np.abs(length), *DISTINCT), eased(share, *NARROW)
     # hair has a hue of hair, and skin nearly one of skin: what is beside the way there, a green temple, is the net's
-    hue = _along(painted - skin - light[..., None], way - length[..., None], 0, 1)
+    hue = _along(painted - skin - light[..., None], way - length[..., None])
     astray = 1 - BLUSH / np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", hue, hue)), BLUSH)
     hue *= (rim * np.maximum(apart * there, astray))[..., None]
     return clipped(painted + (rim * apart * (there - share))[..., None] * way + hue)
 
 
-def dark_as_skin(
-    painted: FloatArray, visible: NDArray[np.bool_], points: FloatArray, amount: float = 1.0
-) -> FloatArray:
-    """The crop [S, S, 3] whose brows and shadows are brown or black, as those of people are, not green or blue.
-
-    What is darker than the skin around it gets about the hue of that skin in the dark. `visible` [S, S], `points` and
-    `amount` as for `told_apart`.
-    """
-    if amount <= 0:
-        return painted
-    side = len(painted)
-    below = _below(points, side)
-    known = (away(~visible) > DEPTH / 2 * side) & (np.maximum(_features(points, side), below) < 0.5)
-    if not known.any():
-        return painted
-    skin = carried(painted, known)
-    light, full = painted @ LUMA, np.maximum(skin @ LUMA, np.float32(0.02))
-    weight = eased(1 - light / full, *SHADE) * (1 - eased(below, *LIPS)) * ~visible * np.float32(amount)
-    hue = _along(painted - light[..., None], (skin - full[..., None]) * (light / full)[..., None], *HUE)
-    return clipped(painted + weight[..., None] * hue)
-
-
-def _along(hue: ArrayLike, course: ArrayLike, least: float, most: float) -> FloatArray:
-    """[S, S, 3] what takes a `hue` [S, S, 3] to the nearest on a `course` [S, S, 3], from `least` to `most` of it."""
+def _along(hue: ArrayLike, course: ArrayLike) -> FloatArray:
+    """[S, S, 3] what takes a `hue` [S, S, 3] to the nearest on a `course` [S, S, 3], between none and all of it."""
     hue, course = np.asarray(hue, np.float32), np.asarray(course, np.float32)
     ahead, length = np.einsum("ijk,ijk->ij", hue, course), np.einsum("ijk,ijk->ij", course, course)
-    share = np.clip(ahead / np.maximum(length, 1e-5), least, most)
+    share = np.clip(ahead / np.maximum(length, 1e-5), 0, 1)
     return np.asarray(share[..., None] * course - hue, np.float32)
 
 

@@ -10,6 +10,7 @@ nothing lags, and a render that begins in the middle only has to paint these fir
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,12 +29,30 @@ TURNED = 0.02
 frame count 1/e"""
 AROUND = (0.09, 0.05, 0.05)
 """how far around the middle of each of OPENINGS that matters, in sides of the crop"""
+MOVED = 0.015
+"""root mean square of how far a part of the face has moved, in sides of the crop, that makes another frame count 1/e
+for where it lies ..."""
+SPOKEN, BLINKED = 0.006, 0.003
+"""... and the same of what mouth and eyes do: of their points, off their middle"""
 HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in sides of the crop"""
 STIFFNESS = 2e-4
 """smoothing of the thin plate: where points nearly meet (a closed eye) they may not tear it"""
 
 _BROWS = np.array([i for i, name in enumerate(FACE_POINTS) if "_brow_" in name])
+_PARTS = [
+    ([i for i, name in enumerate(FACE_POINTS) if re.match(part, name)], done)
+    for part, done in (
+        ("right_(eye|lid|pupil)", BLINKED),
+        ("left_(eye|lid|pupil)", BLINKED),
+        ("lip|mouth", SPOKEN),
+        ("right_brow", SPOKEN),
+        ("left_brow", SPOKEN),
+        ("nose", SPOKEN),
+        ("jaw", SPOKEN),
+    )
+]
+"""Rows of what moves as one, and which change of its shape is no trembling"""
 _FRAME: Array = np.array([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
 """the crop's border stays where it is"""
 
@@ -81,6 +100,39 @@ def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArr
         total += np.asarray(moved, np.float32) * local[..., None]
         weight += local
     return np.asarray(np.clip(total / weight[..., None], 0, 1), np.float32)
+
+
+def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
+    """The keypoints [30, 2] of a canvas, each part of the face held still while it does nothing.
+
+    Of the frames that `blended` asks for, those count in which a part lies where it does in this one, or nearly: what
+    is left of the landmarker's trembling goes, and what a mouth does stays.
+    """
+    others = {c.frame - canvas.frame: c for c in around if c.track == canvas.track}
+    near = [(d, c.points) for sign in (-1, 1) for d, c in _unbroken(others, sign, reach)]
+    if not near:
+        return canvas.points
+    points = np.stack([p for _, p in near]).astype(np.float64)
+    share = np.array([0.5 * (1 + math.cos(math.pi * d / (reach + 1))) for d, _ in near])
+    out = np.asarray(canvas.points, np.float64).copy()
+    for part, done in _PARTS:
+        rows = [i for i in part if np.isfinite(out[i]).all()]
+        if not rows:
+            continue
+        here, there = out[rows], points[:, rows]
+        middle, middles = here.mean(axis=0), there.mean(axis=1)
+        place = _nearest(middle[None], middles[:, None], share, MOVED)
+        out[rows] = place + _nearest(here - middle, there - middles[:, None], share, done)
+    return np.asarray(out, np.float32)
+
+
+def _nearest(here: Array, there: Array, share: Array, moved: float) -> Array:
+    """[K, 2] points `here` [K, 2] averaged with those in other frames `there` [N, K, 2] that lie like them."""
+    off = there - here
+    far = np.square(off).sum(axis=2).mean(axis=1)
+    known = np.isfinite(far)
+    weight = share[known] * np.exp(-far[known] / moved**2)
+    return np.asarray(here + np.einsum("n,nkd->kd", weight, off[known]) / (1 + weight.sum()))
 
 
 def _unbroken(others: Mapping[int, Canvas], sign: int, reach: int) -> list[tuple[int, Canvas]]:
