@@ -153,3 +153,16 @@ def test_skin_without_a_neck_goes_towards_the_usual_and_in_the_dark_it_does_not(
     assert abs(moved(bare(-0.6))) < 0.01
     assert moved(bare(-2.0)) < 0.02
     assert moved(bare(-0.9, beside=np.full((300, 3), -0.9, np.float32))) < 0.02
+
+
+def test_of_two_guesses_at_a_hue_the_warmer_is_taken_until_the_light_is_known() -> None:
+    """Painted redder than expected stays; in a light that necks tell, skin is as they say, colder if need be."""
+    warm, cold = np.array([-0.4, -0.7, -0.9]), np.array([-0.5, -0.6, -0.7])
+    none = np.zeros((0, 3), np.float32)
+    for painted, expected in ((warm, cold), (cold, warm)):
+        one = Skin(painted, expected, none, 0.01, usual=float(painted.mean()))
+        toned = painted + np.log(gains([one], 1.0))
+        np.testing.assert_allclose(toned - toned.mean(), warm - warm.mean(), atol=0.03)
+    known = Light(np.zeros(3), 1.0)
+    toned = warm + np.log(gains([Skin(warm, cold, none, 0.01, usual=float(warm.mean()))], 1.0, known))
+    np.testing.assert_allclose(toned - toned.mean(), cold - cold.mean(), atol=0.03)

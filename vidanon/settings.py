@@ -102,7 +102,7 @@ class RenderSettings(Frozen, frozen=True):
     """how many new people are considered for somebody; the one who suits hair, neck and clothes best is taken"""
     tone: Unit = 1.0
     """how far a new face's skin is moved from the painted tone towards the one that its surroundings let expect: 1 =
-    to the middle of both"""
+    half-way to how light it is, and to the warmer of both hues"""
     shape_change: Unit = 1.0
     """how far a new face is built like nobody's instead of the person's: 1 = wholly, 0 = eyes, nose, mouth and jaw lie
     exactly where theirs do"""

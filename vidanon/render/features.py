@@ -28,8 +28,10 @@ DARK = (0.42, 0.16)
 """How light iris and pupil are at most, for the skin beside them."""
 GLINT = (0.34, 0.3, 0.17, 0.5)
 """Where light is reflected (to the picture's left and up), how wide (sigma), in radii; and how much, of the skin."""
-WHITE = ((0.92, 0.88, 0.86), 0.5)
-"""R', G', B' of an eye's white, for the skin's luma, and how much of it there is."""
+WHITE = ((0.9, 0.89, 0.88), 0.5)
+"""R', G', B' of an eye's white, for the skin's luma and tinted as much as the light is, and how much of it there is."""
+TINT = 0.5
+"""Power of the skin's own hue that the light's is: skin is half of why it is red."""
 LASHES = (0.02, 0.5)
 """Width (sigma) of the line that lashes draw along the upper lid, and how much of the light they take."""
 SHUT = (0.035, 0.065)
@@ -45,8 +47,8 @@ PARTED = (0.015, 0.045)
 """How far lips must be apart to show something, and to show it in full."""
 CAVITY = (0.45, 0.26, 0.25)
 """R', G', B' of a mouth's inside, for the skin's luma."""
-TEETH = (1.06, 1.0, 0.91)
-"""The same of teeth."""
+TEETH = (0.98, 1.01, 0.97)
+"""The same of teeth, tinted as much as the light is."""
 TOOTH = (0.115, 0.14)
 """How wide one is, and how much of the light is missing between two."""
 TONGUE = (0.62, 0.33, 0.32)
@@ -129,9 +131,10 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
     amount *= float(eased(out / (APART / 2 * length), *HALF_HIDDEN))
     apart = float(np.hypot(*(_at(points, "left_eye") - _at(points, "right_eye"))))
     narrow = min(max(apart / (APART * length), 0.35), 1.0)
-    skin = _skin(drawn, points, side, length)
-    if amount <= 0 or skin is None:
+    cheek = _skin(drawn, points, side, length)
+    if amount <= 0 or cheek is None:
         return
+    skin, tint = _light(cheek)
     radius, soft = IRIS * length, max(SOFT * length, 1 / len(drawn))
     window, x, y = _window(drawn, eye, (EYE + 0.1) * length)
     if not x.size or not y.size:
@@ -142,7 +145,7 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
     away = np.hypot((x - pupil[0]) / narrow, y - pupil[1])
     patch = drawn[window]
     inner = between * np.clip(1 - across, 0, 1)
-    white = np.asarray(WHITE[0], np.float32) * np.float32(skin)
+    white = np.asarray(WHITE[0], np.float32) * tint * np.float32(skin)
     patch += (np.float32(amount * WHITE[1]) * inner)[..., None] * (white - patch)
     for reach, dark in zip((radius, PUPIL * radius), DARK, strict=True):
         weight = np.float32(amount) * between * _inside(reach - away, soft)
@@ -161,8 +164,8 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     one, other = _at(points, "mouth_right"), _at(points, "mouth_left")
     upper, lower = _at(points, "lip_upper_inner"), _at(points, "lip_lower_inner")
     width = float(np.hypot(*(other - one)))
-    skins = [skin for side in ("right", "left") if (skin := _skin(drawn, points, side, length)) is not None]
-    if not np.isfinite([one, other, upper, lower]).all() or width < 0.2 * length or not skins:
+    cheeks = [cheek for side in ("right", "left") if (cheek := _skin(drawn, points, side, length)) is not None]
+    if not np.isfinite([one, other, upper, lower]).all() or width < 0.2 * length or not cheeks:
         return
     along = (other - one) / width
     down = np.array([-along[1], along[0]])
@@ -186,7 +189,7 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     arch = 1 - np.square(np.minimum(np.abs(u - centre) / np.maximum(half, 1e-6), 1))
     low, high = top * arch, bottom * arch
     inside = _inside(v - low, soft) * _inside(high - v, soft) * eased(arch, 0.0, 0.3)
-    skin = float(np.mean(skins))
+    skin, tint = _light(np.mean(cheeks, axis=0))
     bite = min((BITE[0] + smile * (BITE[1] - BITE[0])) * opening, LONGEST) * length
     shade = eased(v - low, -soft, 0.5 * bite)  # of the upper lip
     teeth = _inside(low + bite * np.sqrt(arch) - v, soft) * (0.35 + 0.6 * arch) * (0.6 + 0.4 * shade)
@@ -196,7 +199,7 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     tongue = eased((v - low) / np.maximum(high - low, 1e-6), 0.5, 0.9) * eased(opening, *WIDE) * arch
     colour = np.asarray(CAVITY, np.float32) * np.float32(skin)
     colour = colour + (tongue[..., None] * 0.8) * (np.asarray(TONGUE, np.float32) * np.float32(skin) - colour)
-    colour = colour + teeth[..., None] * (np.asarray(TEETH, np.float32) * np.float32(skin) - colour)
+    colour = colour + teeth[..., None] * (np.asarray(TEETH, np.float32) * tint * np.float32(skin) - colour)
     patch = drawn[window]
     patch += (np.float32(amount) * inside)[..., None] * (colour - patch)
     np.clip(patch, 0, 1, out=patch)
@@ -210,14 +213,21 @@ def _window(drawn: FloatArray, middle: Array, reach: float) -> tuple[tuple[slice
     return (slice(y0, y1), slice(x0, x1)), line[None, x0:x1], line[y0:y1, None]
 
 
-def _skin(drawn: FloatArray, points: FloatArray, side: str, length: float) -> float | None:
-    """Median luma of a cheek; None where it is not known, or outside of the crop."""
+def _skin(drawn: FloatArray, points: FloatArray, side: str, length: float) -> FloatArray | None:
+    """Median R'G'B' [3] of a cheek; None where it is not known, or outside of the crop."""
     cheek = _at(points, f"{side}_eye", f"mouth_{side}")
     if not np.isfinite(cheek).all():
         return None
     window, _, _ = _window(drawn, cheek, 0.15 * length)
     patch = drawn[window]
-    return float(np.median(patch @ LUMA)) if patch.size else None
+    return np.asarray(np.median(patch, axis=(0, 1)), np.float32) if patch.size else None
+
+
+def _light(skin: FloatArray) -> tuple[float, FloatArray]:
+    """(luma, hue [3] of the light on it, of luma 1) of a skin's colour [3]."""
+    luma = float(skin @ LUMA)
+    hue = np.power(np.maximum(skin / max(luma, 1e-3), 0.1), np.float32(TINT))
+    return luma, np.asarray(hue / (hue @ LUMA), np.float32)
 
 
 def _inside(distance: ArrayLike, soft: float) -> FloatArray:
