@@ -64,6 +64,26 @@ def test_the_mask_goes_where_the_chin_goes() -> None:
     assert core[36, 105]
 
 
+def test_a_head_thrown_back_shows_less_of_its_forehead() -> None:
+    """The higher the nose lies between eyes and mouth the lower the mask ends above; level, or unknown, as ever."""
+    pose = face_pose(np.array([20.0, 45.0, 180.0, 190.0]), UNKNOWN)
+
+    def top(nose: float) -> float:
+        points = UNKNOWN.copy()
+        places = {"right_eye": 70, "left_eye": 130, "mouth_right": 75, "mouth_left": 125, "nose": 100}
+        for name, x in places.items():
+            points[FACE_POINT_INDEX[name]] = (x, nose if name == "nose" else 90 if "eye" in name else 150)
+        for side, x in (("right", 80), ("left", 120)):
+            points[FACE_POINT_INDEX[f"{side}_brow_inner"]] = (x, 70)
+        return float(outline_px(pose, points, margin=0.0)[:, 1].min())
+
+    level, back = top(120), top(108)
+    assert top(130) == level
+    assert top(math.nan) == level
+    assert 0.02 < (back - level) / pose.size < 0.06
+    assert (top(91) - level) / pose.size < 0.08
+
+
 def test_a_stray_point_leaves_the_generator_a_ring_to_see() -> None:
     """However far off a keypoint lies, the outline stays inside the crop."""
     for stray in ((190, 100), (160, 160), (1e6, -1e6)):
