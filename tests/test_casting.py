@@ -140,6 +140,24 @@ def test_another_tone_leaves_black_and_the_edge_alone_and_never_burns_out() -> N
     assert toned(crop, visible, np.ones(3, np.float32)) is crop
 
 
+def test_who_suits_is_of_the_same_kind_and_no_likeness() -> None:
+    """What differs most among people is to be as expected, the rest of it is not: a likeness would be recognized."""
+    own = Surroundings({4: 2, 8: 2, 16: 2})
+    kinds = torch.zeros(8, KIND)
+    for axis, size in enumerate((4.0, 3.0, 2.0, 0.5)):  # pairs, at either end of an axis
+        kinds[2 * axis, axis], kinds[2 * axis + 1, axis] = size, -size
+    own.kinds = kinds
+    expected = torch.zeros(KIND)
+    for axis, size in ((0, 4.0), (1, 3.0), (2, 2.0)):
+        same = expected.clone()
+        same[axis] = size
+        assert int(own.suits(torch.arange(8), same).argmax()) == 2 * axis
+    peculiar = expected.clone()
+    peculiar[3] = 0.5
+    like, unlike = own.suits(torch.tensor([6, 7]), peculiar).tolist()
+    assert like < unlike
+
+
 def test_who_suits_best_is_taken_unless_somebody_else_has_that_face() -> None:
     """The nearest candidate; the next one of another pattern once that is taken; the nearest again if all are."""
     painter = CardPainter()

@@ -30,6 +30,9 @@ SPOT = 0.03
 """Width (sigma) of such a spot, in crops."""
 KIND = 128
 """Numbers that tell what kind of person somebody is: dlib's recognition vector, from that of the mean face."""
+SHARED, OWN = 3, 3.0
+"""Axes in which kinds differ most, which many people share (how old, man or woman, from where); and how much more than
+a difference in these a likeness in the others counts, against somebody."""
 ODDEST = 3.0
 """Facts count as if at most so many standard deviations from the usual."""
 DARKEST = 0.02
@@ -126,8 +129,17 @@ class Surroundings(nn.Module):
         return Expected(colour_of(tone), told[:, 3:])
 
     def suits(self, patterns: Tensor, kind: Tensor) -> Tensor:
-        """[C] how well patterns [C] suit where a kind [KIND] is expected: the higher the better; 0 if unknown."""
+        """[C] how well patterns [C] suit where a kind [KIND] is expected: the higher the better; 0 if unknown.
+
+        They should have what many people have in common with who is expected, and as little as may be of the rest: that
+        would be a likeness.
+        """
         if not len(self.kinds):
             return torch.zeros(len(patterns), device=kind.device)
-        off: Tensor = (self.kinds[patterns] - kind).norm(dim=1)
+        _, _, axes = torch.linalg.svd(self.kinds.float(), full_matrices=False)
+        shared = axes[:SHARED].T @ axes[:SHARED]
+        kinds, kind = self.kinds[patterns].float(), kind.float()
+        own = kind - kind @ shared
+        alike = (kinds - kinds @ shared) @ own / own.norm().clamp(min=1e-6)
+        off: Tensor = ((kinds - kind) @ shared).norm(dim=1) + OWN * alike
         return -off
