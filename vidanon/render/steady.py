@@ -93,7 +93,7 @@ def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArr
     goals = np.stack([p[known] for _, _, p in usable])
     fields = thin_plate(pins[known], goals, side)
     for (distance, other, goal), field in zip(usable, fields, strict=True):
-        share = 0.5 * (1 + math.cos(math.pi * distance / (reach + 1))) * _alike(pins[known], goal[known])
+        share = _share(distance, reach) * _alike(pins[known], goal[known])
         local = np.float32(share) * (1 - _opened(canvas.points, other.points, side))
         x, y = (np.ascontiguousarray(field[..., axis]) for axis in (0, 1))
         moved = cv2.remap(other.crop, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -113,7 +113,7 @@ def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
     if not near:
         return canvas.points
     points = np.stack([p for _, p in near]).astype(np.float64)
-    share = np.array([0.5 * (1 + math.cos(math.pi * d / (reach + 1))) for d, _ in near])
+    share = np.array([_share(d, reach) for d, _ in near])
     out = np.asarray(canvas.points, np.float64).copy()
     for part, done in _PARTS:
         rows = [i for i in part if np.isfinite(out[i]).all()]
@@ -133,6 +133,11 @@ def _nearest(here: Array, there: Array, share: Array, moved: float) -> Array:
     known = np.isfinite(far)
     weight = share[known] * np.exp(-far[known] / moved**2)
     return np.asarray(here + np.einsum("n,nkd->kd", weight, off[known]) / (1 + weight.sum()))
+
+
+def _share(distance: int, reach: int) -> float:
+    """0..1 how much a frame `distance` away counts beside this one, none from beyond `reach`."""
+    return 0.5 * (1 + math.cos(math.pi * distance / (reach + 1)))
 
 
 def _unbroken(others: Mapping[int, Canvas], sign: int, reach: int) -> list[tuple[int, Canvas]]:

@@ -19,9 +19,9 @@ BROAD = 0.094
 """Width (sigma) of the Gaussian that tells light from features, in sides of the crop: that by which the appearance
 model tells them (train/appearance.py), laid out on a face."""
 CONTRAST = 0.13
-"""R'G'B' of one contrast of a face, on skin of the luma ..."""
+"""R'G'B' of one contrast of a face (of 300 portraits 0.155 in the median, in hard light as in soft), on skin of ..."""
 USUAL = 0.52
-"""... that skin usually has: of 300 portraits 0.155 in the median, in hard light as in soft."""
+"""... the luma that skin usually has."""
 LIT = (0.35, 1.15)
 """Dark skin shows less of it, and bright skin more: in proportion, within these."""
 COLOUR, WARM = 0.6, (-0.3, 0.3)

@@ -119,11 +119,11 @@ def gains(person: Sequence[Skin], amount: float, light: Light = UNKNOWN) -> Floa
         return AS_DRAWN.tone
     found = []
     for one in person:
-        painted, off = _hue(one.painted), HALFWAY * (one.expected - one.painted)
+        painted = _hue(one.painted)
         told = _hue(one.expected) + light.believed
         # both guesses are too cold rather than too warm; where the light is known one of them is no guess any more
         hue = light.sure * told + (1 - light.sure) * _warmer(told, painted) - painted
-        lighter = off.mean()
+        lighter = HALFWAY * (one.expected - one.painted).mean()
         skin, share = neck(one, light)
         # a guess is twice as far from the usual as the truth, unless it is dark: then it is the light that is unusual
         away_by = one.usual - one.painted.mean() - lighter
@@ -185,7 +185,7 @@ def _hue(colour: Array) -> Array:
 
 def _warmer(one: Array, other: Array) -> Array:
     """[3] of two hues the redder and less blue one, as a hue."""
-    (red, blue), (more, less) = ((hue[0] - hue[1], hue[2] - hue[1]) for hue in (one, other))
+    (_, red, blue), (_, more, less) = _tone(one), _tone(other)
     return _hue(np.array([max(red, more), 0.0, min(blue, less)]))
 
 
