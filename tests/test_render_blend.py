@@ -13,7 +13,6 @@ from vidanon.render.blend import (
     joined,
     match_colour,
     place,
-    without_bars,
 )
 from vidanon.types import FloatArray, Region
 
@@ -81,29 +80,6 @@ def test_a_line_along_the_edge_of_the_visible_fades() -> None:
     assert np.abs(out - 0.5)[line].mean() < 0.12
     np.testing.assert_allclose(out[away < 0.4], painted[away < 0.4], atol=2e-3)
     np.testing.assert_allclose(out[away > 0.75], context[away > 0.75], atol=1e-6)
-
-
-def test_a_bar_along_the_jaw_goes_and_what_lies_between_its_sides_stays() -> None:
-    """A rim lighter or darker than both sides is brought back to them; an edge from one to the other stays."""
-    side = 128
-    y, x = (np.mgrid[:side, :side].astype(np.float32) + 0.5) / side
-    away = np.hypot(x - 0.5, y - 0.4)
-    angle = np.linspace(0, np.pi, 9)
-    jaw = np.stack([0.5 - 0.25 * np.cos(angle), 0.4 + 0.25 * np.sin(angle)], axis=1).astype(np.float32)
-    visible = away > 0.36
-    edge = np.where(away < 0.25, 0.6, 0.3).astype(np.float32)
-    below = (y > 0.45) & ~visible
-    for bar, level in ((0.95, 0.6), (0.02, 0.3)):
-        rim = below & (np.abs(away - 0.29) < 0.02)
-        drawn = np.where(rim, np.float32(bar), edge)
-        painted, context = (np.repeat(p[..., None], 3, 2) for p in (drawn, np.where(visible, edge, 0)))
-        out = without_bars(painted, context, visible, jaw)[..., 0]
-        assert np.abs(out[rim] - level).max() < 0.16
-        assert np.abs(out - drawn)[~rim].max() < 0.08
-    plain = np.repeat(edge[..., None], 3, 2)
-    np.testing.assert_allclose(without_bars(plain, plain * visible[..., None], visible, jaw), plain, atol=0.03)
-    for blind in (without_bars(painted, context, visible, jaw * np.nan), without_bars(painted, context, ~(x < 0), jaw)):
-        assert blind is painted
 
 
 @pytest.mark.parametrize(("size", "roll"), [(12, 0.2), (40, 0.0), (90, 1.0), (200, -2.5)])

@@ -9,7 +9,7 @@ from test_render_compose import W, face, job, picture, renderer, same
 
 from vidanon.pipeline.stages import surrounded
 from vidanon.render.compose import FaceRenderer, PaintedFace, RenderedFace
-from vidanon.render.steady import Canvas, blended, held, thin_plate
+from vidanon.render.steady import Canvas, averaged, blended, held, thin_plate
 from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS, FloatArray
 
 SIDE = 64
@@ -38,7 +38,8 @@ def points(*, roll: float = 0.0, lip: float = 0.0, dx: float = 0.0, turn: float 
 
 def canvas(frame: int, crop: FloatArray | float, *, track: int = 1, at: FloatArray | None = None) -> Canvas:
     whole = np.broadcast_to(np.float32(crop), (SIDE, SIDE, 3)).astype(np.float32)
-    return Canvas(track, frame, whole, points() if at is None else at)
+    beside = np.full((8, 8, 2), whole.mean(), np.float32)
+    return Canvas(track, frame, whole, points() if at is None else at, beside)
 
 
 def noise(seed: int) -> FloatArray:
@@ -47,6 +48,15 @@ def noise(seed: int) -> FloatArray:
 
 def all_blended(canvases: Sequence[Canvas], *, reach: int = REACH) -> list[FloatArray]:
     return [blended(c, [o for o in canvases if o is not c], reach=reach) for c in canvases]
+
+
+def test_what_lies_beside_a_face_is_averaged_as_far_as_there_is_no_gap() -> None:
+    """A flicker of the surroundings is a fifth of it; another track, and what lies beyond a gap, have no say."""
+    flicker = [canvas(i, 0.5 + 0.2 * (i % 2)) for i in range(12)]
+    out = [averaged(c, [o for o in flicker if o is not c], reach=REACH).mean() for c in flicker[4:-4]]
+    assert np.ptp(out) < 0.2 * 0.2
+    strange = [canvas(5, 0.9, track=2), canvas(8, 0.9)]
+    assert averaged(canvas(6, 0.5), strange, reach=REACH).mean() == 0.5
 
 
 def test_flicker_is_averaged_away_and_a_still_face_unchanged() -> None:

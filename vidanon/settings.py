@@ -109,11 +109,9 @@ class RenderSettings(Frozen, frozen=True):
     blend_frames: Annotated[int, msgspec.Meta(ge=0, le=16)] = 6
     """how many frames before and after it a new face is blended with, bent to its keypoints: against flicker"""
     detail: Unit = 1.0
-    """how far skin, brows and lashes of a new face are its person's own, and crisp: 0 = as the generator paints them"""
+    """how far skin, brows, lashes and outline of a new face are its person's own, and crisp: 0 = as painted"""
     lively: Unit = 1.0
     """how much of irises, lashes, teeth and a mouth's inside is drawn where the keypoints have them: 0 = as painted"""
-    hairline: Unit = 1.0
-    """how narrowly hair and background pass over into a new face: 0 = as painted"""
     mosaic_cells: Count = 6
     """cells across a face with method mosaic"""
 

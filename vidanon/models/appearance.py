@@ -206,16 +206,17 @@ class Appearance(nn.Module):
         return seen
 
     @torch.no_grad()
-    def forward(self, points: Tensor, person: Person, size: int) -> Tensor:
+    def forward(self, points: Tensor, person: Person, size: int, *, hair: tuple[float, float] = HAIR) -> Tensor:
         """[B, 4, S, S]: the face's features in the crop, and how far the model covers each pixel.
 
-        `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown.
+        `points` [B, 30, 2] in 0..1 of the crop, NaN = unknown; as far inside the outline as `hair` may hang, in
+        canonical crops (most of it, none any more), a person has no features but brows and cheeks.
         """
         points = settled(points.float())
         px = self.px if size * (HIGH - LOW) <= self.px else FINER * self.px
         doing = features(points)
         texture = scaled(self.texture(person.code.float(), doing), px)
-        texture = (texture + self.seen(scaled(person.detail.float(), px), doing)) * bare(px, like=texture)
+        texture = (texture + self.seen(scaled(person.detail.float(), px), doing)) * bare(px, hair, like=texture)
         return self._placed(texture, points, size)
 
     def _placed(self, texture: Tensor, points: Tensor, size: int) -> Tensor:
@@ -229,12 +230,12 @@ class Appearance(nn.Module):
         return F.grid_sample(texture, where, padding_mode="zeros", align_corners=False) * open_
 
 
-def bare(px: int, *, like: Tensor) -> Tensor:
+def bare(px: int, hair: tuple[float, float] = HAIR, *, like: Tensor) -> Tensor:
     """[px, px] of a texture, 1 where a face is skin, brow or beard, 0 towards its outline where hair may hang."""
     at = grid(px, low=LOW, high=HIGH, like=like)
     inside, y = room(outline(CANONICAL.to(like)[None]), at)[0], at[:, 1]
     brow = (1 - eased((y - BROW[0]).abs(), *BROW[1:])) * eased(inside, *TAIL)
-    share = torch.stack([eased(inside, *HAIR), brow, eased(y, *CHEEK)])
+    share = torch.stack([eased(inside, *hair), brow, eased(y, *CHEEK)])
     kept: Tensor = share.amax(0).unflatten(0, (px, px))
     return kept
 

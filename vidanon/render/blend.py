@@ -42,10 +42,6 @@ TONED = 1 / 12
 BRIGHT = 0.85
 """... and from where on what is lighter bends towards white."""
 
-RIM = (0.05, 0.03)
-"""How far inside and outside the jaw, in sides of the crop, `without_bars` begins and is done in full."""
-OVERSHOOT = (0.12, 0.05)
-"""How much darker (chins cast a shadow) and how much lighter than what is on either side a rim may be."""
 CARRYING = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 """Widths (sigma) of the Gaussians that carry light to where it is not known, in sides of the crop, nearest first."""
 ENOUGH = 1 / 6
@@ -146,28 +142,6 @@ def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) ->
     lit = painted * gains
     lit = np.where(lit > BRIGHT, BRIGHT + (1 - BRIGHT) * np.tanh((lit - BRIGHT) / np.float32(1 - BRIGHT)), lit)
     return clipped(painted + weight * (lit - painted))
-
-
-def without_bars(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], jaw: FloatArray) -> FloatArray:
-    """The crop [S, S, 3] without the light and dark bars a net draws along a jaw it cannot see.
-
-    From about the `jaw` [J, 2] (0..1 of the crop, from ear to ear, NaN = unknown) outwards, its luma is nowhere lighter
-    or darker than both the face beside it and the surroundings, as far as they are `visible` [S, S].
-    """
-    if not visible.any() or visible.all() or not np.isfinite(jaw).all():
-        return painted
-    side = len(painted)
-    outside = np.ones((side, side), np.uint8)
-    outline = np.concatenate([jaw, [[jaw[-1, 0], -1], [jaw[0, 0], -1]]]) * side
-    cv2.fillPoly(outside, [np.round((outline - 0.5) * 256).astype(np.int32)], 0, shift=8)
-    past = away(outside > 0) - away(outside == 0)
-    past = (past - np.copysign(np.float32(0.5), past)) / np.float32(side)
-    weight = eased((past + RIM[0]) / (RIM[0] + RIM[1]))
-    luma = painted @ LUMA
-    around = carried(context @ LUMA, visible)
-    inner = carried(luma, (past < -RIM[0]) & ~visible)
-    low, high = np.minimum(around, inner) - OVERSHOOT[0], np.maximum(around, inner) + OVERSHOOT[1]
-    return clipped(painted + (weight * (np.clip(luma, low, high) - luma))[..., None])
 
 
 def carried(values: FloatArray, known: NDArray[np.bool_]) -> FloatArray:

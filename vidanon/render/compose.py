@@ -27,21 +27,20 @@ from vidanon.render.blend import (
     match_colour,
     place,
     toned,
-    without_bars,
 )
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import blinking, looking, speaking
-from vidanon.render.hairline import told_apart
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
+from vidanon.render.rim import rimmed
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
-from vidanon.render.steady import Canvas, blended, held
-from vidanon.render.texture import textured
+from vidanon.render.skin import beside, skin_of
+from vidanon.render.steady import Canvas, averaged, blended, held
 from vidanon.render.toning import Skin, gains, lights, skins
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
-from vidanon.types import JAW, FloatArray, Method, Observation, Patch, Region
+from vidanon.types import FloatArray, Method, Observation, Patch, Region
 
 if TYPE_CHECKING:
     import torch
@@ -304,9 +303,8 @@ class FaceRenderer:
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
         fitted = toned(fitted, shown.visible, p.job.cast.tone)
-        # before frames are blended: where hair ends is what trembles most
-        fitted = told_apart(fitted, shown.context, shown.visible, shown.request.points, self.settings.hairline)
-        return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points)
+        near = beside(fitted, shown.context, shown.visible, shown.request.points)
+        return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points, near)
 
     def _finish(self, face: PaintedFace, around: Sequence[Canvas]) -> Patch | None:
         p, shown = face.prepared, face.shown
@@ -314,25 +312,35 @@ class FaceRenderer:
             return None
         o = p.job.observation
         crop = blended(face.canvas, around, reach=self.reach_frames)
-        enlarged = CROP_SCALE * p.pose.size / len(crop)
-        crop = without_bars(crop, shown.context, shown.visible, shown.request.points[JAW])
         crop = faded(crop, shown.context, shown.visible, p.job.fade)
-        fitted = joined(crop, shown.context, shown.visible)
+        window = painted_window(p.mask.alpha, p.region)
+        enlarged = CROP_SCALE * p.pose.size / len(crop)
         there = 1 - p.job.fade
         points = blinking(held(face.canvas, around, reach=self.reach_frames))
-        if self._painter is not None and self.settings.detail * there > 0:
-            side = len(fitted) * (2 if enlarged > CLOSE else 1)
-            person = self._painter.features(replace(shown.request, points=points), side)
-            if person is not None:
-                fitted = textured(fitted, person, shown.visible, self.settings.detail * there)
+        whole = joined(crop, shown.context, shown.visible)
+        amount = self.settings.detail * there
+        side = len(crop) * (2 if enlarged > CLOSE else 1)
+        person = self._features(shown, points, side) if amount > 0 else None
+        skin = None
+        if person is not None:
+            near = averaged(face.canvas, around, reach=self.reach_frames)
+            skin = skin_of(crop, person, near, context=shown.context, visible=shown.visible, points=points)
+        fitted = whole if skin is None else skin.over(whole, amount)
         fitted = speaking(fitted, points, self.settings.lively * there)
         fitted = looking(fitted, points, self.settings.lively * there)
-        window = painted_window(p.mask.alpha, p.region)
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not
             number = f"grain {o.frame} {o.track}"
             rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
-        return Patch(window, rgb, p.mask.alpha[slices(window, p.region)].copy()) if np.isfinite(rgb).all() else None
+        part = slices(window, p.region)
+        if skin is not None:
+            seen = 1 - np.float32(amount) * (1 - skin.seen(p.pose, window))
+            painted = place(whole, p.pose, window)
+            rgb = rimmed(rgb, painted, seen, p.rgb, p.mask.hidden, window=part, size=p.pose.size)
+        return Patch(window, rgb, p.mask.alpha[part].copy()) if np.isfinite(rgb).all() else None
+
+    def _features(self, shown: _Shown, points: FloatArray, side: int) -> FloatArray | None:
+        return None if self._painter is None else self._painter.features(replace(shown.request, points=points), side)
 
     def _cover(self, p: _Prepared) -> RenderedFace:
         method = self._method(p)

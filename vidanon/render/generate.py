@@ -23,6 +23,8 @@ from vidanon.models.weights import load_weights
 from vidanon.threads import Threads
 from vidanon.types import N_FACE_POINTS, FloatArray
 
+NO_HAIR = (0.05, 0.13)
+"""How far inside a face's outline features are taken for hair, in canonical crops: more than where the net is asked."""
 FIXED_BATCH = 8
 """Faces in one call on a GPU, where kernels are chosen by shape; fewer are padded with blanks.
 
@@ -110,7 +112,7 @@ class FacePainter:
             return None
         with torch.inference_mode(), one_thread():
             who = self._patterned.person(self._tensor(request.latent[None]))
-            made = self._patterned(self._tensor(request.points[None]), who, side)[0]
+            made = self._patterned(self._tensor(request.points[None]), who, side, hair=NO_HAIR)[0]
             return np.asarray(made.permute(1, 2, 0).float().cpu().numpy(), np.float32)
 
     @property

@@ -84,19 +84,28 @@ def unit_outline(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     turn = np.array([[c, -s], [s, c]])  # row vectors: picture axes -> face axes
     p = (np.asarray(points, np.float64) - (pose.cx, pose.cy)) / pose.size @ turn
-    facial = np.concatenate([p[ON_FACE], p[_BROWS] - _hairline(p) * _HAIRLINE])
-    with np.errstate(invalid="ignore"):
-        facial = facial[np.hypot(facial[:, 0], facial[:, 1]) <= 1.2]  # drops unknown points and strays
-    sure = len(facial) >= ENOUGH_POINTS
+    known = facial(p)
+    sure = len(known) >= ENOUGH_POINTS
     parts = [_around(pose.box_w, pose.box_h, margin, sure=sure) @ turn]
     if abs(pose.roll) > 1e-9:
         along = math.hypot(pose.box_w * c, pose.box_h * s), math.hypot(pose.box_w * s, pose.box_h * c)
         parts.append(_around(*along, margin, sure=sure))
-    if len(facial):
-        grown = (facial[:, None] + margin * np.stack([_CIRCLE.real, _CIRCLE.imag], 1)).reshape(-1, 2)
+    if len(known):
+        grown = (known[:, None] + margin * np.stack([_CIRCLE.real, _CIRCLE.imag], 1)).reshape(-1, 2)
         parts.append(np.clip(grown, -POINT_LIMIT, POINT_LIMIT))
     hull = cv2.convexHull(np.concatenate(parts).astype(np.float32))
     return np.asarray(hull, np.float64).reshape(-1, 2)
+
+
+def facial(points: Array, *, forehead: float = 1.0) -> Array:
+    """[N, 2] the known ones of a face's keypoints [30, 2] in its own frame, and its hairline.
+
+    The hairline is `forehead` of the way from the brows to where it may be at the most.
+    """
+    at = np.concatenate([points[ON_FACE], points[_BROWS] - forehead * _hairline(points) * _HAIRLINE])
+    with np.errstate(invalid="ignore"):
+        known: Array = at[np.hypot(at[:, 0], at[:, 1]) <= 1.2]  # drops unknown points and strays
+    return known
 
 
 def _hairline(points: Array) -> float:

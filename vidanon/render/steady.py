@@ -69,6 +69,8 @@ class Canvas:
     """[S, S, 3] R'G'B' 0..1"""
     points: FloatArray
     """[30, 2] in 0..1 of the crop, NaN = unknown"""
+    beside: FloatArray
+    """[s, s, C] what lies beside it, smooth (render/skin.py)"""
 
 
 def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
@@ -100,6 +102,17 @@ def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArr
         total += np.asarray(moved, np.float32) * local[..., None]
         weight += local
     return np.asarray(np.clip(total / weight[..., None], 0, 1), np.float32)
+
+
+def averaged(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
+    """[s, s, C] what lies beside a face, averaged over the frames that `blended` asks for: no rim is to flicker."""
+    total, weight = canvas.beside.copy(), 1.0
+    others = {c.frame - canvas.frame: c for c in around if c.track == canvas.track}
+    for distance, other in [pair for sign in (-1, 1) for pair in _unbroken(others, sign, reach)]:
+        share = _share(distance, reach)
+        total += np.float32(share) * other.beside
+        weight += share
+    return total / np.float32(weight)
 
 
 def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
