@@ -540,3 +540,40 @@ def test_real_people_in_real_processes() -> None:
     assert columns["solid"].found < columns["gan"].found, "a flat patch on a head is sometimes taken for a face"
     assert (columns["gan"].peeked, columns["solid"].peeked) == (0, 0)
     assert report.fallbacks == 0
+
+
+def test_groups_of_a_table_have_figures_of_their_own(seen: list[Seen], tmp_path: Path) -> None:
+    """By the files' names; photos that are not listed are in no group, small groups are left out."""
+    table = tmp_path / "groups.csv"
+    names = [one.photo.path.name for one in seen]
+    lines = [f"{name},{'yes' if i < 5 else 'no'},{'old' if i == 0 else ''}" for i, name in enumerate(names[:-1])]
+    table.write_text("\n".join(["file,glasses,age", *lines, "nobody__0.png,yes,old"]))
+    kinds = groups.read_groups(table)
+    report = report_of(seen, kinds=kinds)
+    told = {(g.kind, g.name): g.photos for g in report.groups if g.kind not in {"skin tone", "pose"}}
+    others = len(names) - 6
+    assert told == {("glasses", "yes"): 5} | ({("glasses", "no"): others} if others >= 5 else {})
+    assert len(report_of(seen).groups) == len(report.groups) - len(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "wants a column file"),
+        ("file\na__0.jpg\n", "at least one more"),
+        ("name,age\na__0.jpg,old\n", "wants a column file"),
+        ("file,age\na__0.jpg\n", "line 2 has another number"),
+        ("file,age\na__0.jpg,old,yes\n", "line 2 has another number"),
+        ("file,age\na__0.jpg,old\na__0.jpg,young\n", "line 3 lists a__0.jpg again"),
+        (b"file,age\n\xff\xfe,old\n", "is no table of groups"),
+        (None, "is no table of groups"),
+    ],
+)
+def test_what_is_no_table_of_groups_is_refused(text: str | bytes | None, what: str, tmp_path: Path) -> None:
+    """With the line, and with what such a table looks like."""
+    table = tmp_path / "groups.csv"
+    if text is not None:
+        table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=what) as caught:
+        groups.read_groups(table)
+    assert "file,age" in str(caught.value.hint)

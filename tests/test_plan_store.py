@@ -19,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 from vidanon.errors import PlanError
 from vidanon.plan import Edit, Plan
 from vidanon.plan.certainty import median_scores
-from vidanon.types import N_FACE_POINTS, SOURCES, Observation, ScannedFace, ScannedFrame, Track
+from vidanon.types import N_FACE_POINTS, SOURCES, Observation, ScannedFace, ScannedFrame, Source, Track
 
 finite32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 finite64 = st.floats(allow_nan=False, allow_infinity=False)
@@ -256,6 +256,23 @@ def test_observations_come_grouped_by_frame_in_order(plan: Plan) -> None:
     """The renderer walks the film once, whatever order the tracks were written in."""
     got = list(plan.observations(2, 5))
     assert [(frame, [o.track for o in found]) for frame, found in got] == [(2, [1]), (3, [1, 2]), (4, [1, 2])]
+
+
+def test_runs_in_which_nothing_saw_a_face(tmp_path: Path) -> None:
+    """Guessed and hidden frames are one run, seen and carried ones part them, tracks do not mix; and the interval."""
+    sources: list[Source] = ["detected", "interpolated", "hidden", "carried", "interpolated", "weak", "interpolated"]
+    with new_plan(tmp_path) as plan:
+        plan.append(empty_frames(10))
+        plan.finish_scan()
+        one = [replace(o, source=s) for o, s in zip(observations(1, 0, 6), sources, strict=True)]
+        two = [replace(o, source="interpolated") for o in observations(2, 3, 4)]
+        plan.write_tracks([(Track(1, 0, 6, "a", "anonymize"), one), (Track(2, 3, 4, "b", "anonymize"), two)])
+        assert plan.guessed_runs() == {1: [(1, 2), (4, 4), (6, 6)], 2: [(3, 4)]}
+        assert plan.interval() == pytest.approx(10 * 1001 / 30000)
+    with new_plan(tmp_path, "still.plan") as still:
+        still.append(empty_frames(1))
+        assert still.interval() == 0
+        assert still.guessed_runs() == {}
 
 
 def test_a_failing_settle_leaves_the_plan_as_it_was(plan: Plan) -> None:

@@ -90,7 +90,7 @@ class RenderSettings(Frozen, frozen=True):
     """what covers a face the generator could not paint"""
     doubtful: Method = "blur"
     """what covers, instead of a new face, somebody who hardly is one: the back of a head, a ball, a car"""
-    doubt: Unit = 0.58
+    doubt: Unit = 0.63
     """who that is: the median score of a person's detections is smaller than this; 0 = nobody"""
     mask_margin: NonNegative = 0.08
     """how far the mask reaches past the settled face box, in parts of its side"""

@@ -50,6 +50,14 @@ def generator(
             help="Real faces for the Fréchet distance: a face set (its val split), or photos. Default: FOLDER.",
         ),
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            "--groups",
+            metavar="CSV",
+            help="Groups to tell figures of, besides skin tone and pose: a column file, and one for each kind.",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="FILE", help="Another generator.safetensors. Default: the one that ships."),
@@ -84,6 +92,7 @@ def generator(
     $ vidanon evaluate generator data/lfw-dev --against yunet.onnx --against ultralight.onnx
     $ vidanon evaluate generator data/lfw-dev --limit 100 --out report.html --grids grids/
     $ vidanon evaluate generator data/lfw-dev --real data/faces --latents 4 --json
+    $ vidanon evaluate generator data/lfw-dev --groups labels.csv
     $ vidanon evaluate generator data/lfw-dev --weights runs/mine/generator.safetensors --limit 200
 
     Is there still a face, is it still the person, does the same latent stay the same person when the crop moves, do
@@ -96,6 +105,7 @@ def generator(
     from vidanon.evaluate.face_sheets import draw_sheets, require_free
     from vidanon.evaluate.generator import figures_of
     from vidanon.evaluate.generator_tables import require_writable, write_report
+    from vidanon.evaluate.groups import read_groups
     from vidanon.evaluate.paint_speed import paint_speed
     from vidanon.evaluate.photos import photos_in
     from vidanon.evaluate.workers import Workers
@@ -106,6 +116,7 @@ def generator(
         require_writable(target, overwrite=replace)
     if grids is not None:
         require_free(grids, overwrite=replace)
+    kinds = read_groups(groups) if groups is not None else None
     photos = photos_in(folder, limit=limit)
     limit_threads(settings.run.threads)
     equipment = Equipment(
@@ -133,6 +144,7 @@ def generator(
         speed=speed,
         real=vectors,
         real_name=real.resolve().name if real else None,
+        kinds=kinds,
     )
     if target is not None:
         write_report(report, target)

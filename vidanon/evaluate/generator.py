@@ -16,6 +16,7 @@ from vidanon.evaluate.calibrate import wilson
 from vidanon.evaluate.examine import COLUMNS, NONE, Seen
 from vidanon.evaluate.frechet import between_halves, to_others
 from vidanon.evaluate.generator_report import Figures, GeneratorReport, GroupFigures, Speed
+from vidanon.evaluate.groups import Kinds
 from vidanon.evaluate.recognition import SAME_PERSON, distances, plan_search
 from vidanon.evaluate.speech import correlation, gain
 from vidanon.types import FloatArray
@@ -34,8 +35,12 @@ def figures_of(
     speed: Speed,
     real: FloatArray | None = None,
     real_name: str | None = None,
+    kinds: Kinds | None = None,
 ) -> GeneratorReport:
-    """The report. `real` [N, 128] are vectors of other real people; default: the photos themselves."""
+    """The report. `real` [N, 128] are vectors of other real people; default: the photos themselves.
+
+    `kinds` are groups of photos besides those by skin tone and pose.
+    """
     known = [one for one in seen if one.subject >= 0]
     crowd = _Crowd(known, len(judges))
     search, apart = crowd.search, crowd.spread(real)
@@ -62,7 +67,7 @@ def figures_of(
         blind_tried=sum(bool(one.peeked) for one in known),
         speed=speed,
         columns=tuple(crowd.figures(column, apart[column][0] if apart else None) for column in COLUMNS),
-        groups=tuple(_groups(known, len(judges))),
+        groups=tuple(_groups(known, len(judges), kinds or {})),
     )
 
 
@@ -159,14 +164,15 @@ class _Crowd:
         return [float(np.linalg.norm(a - b)) for group in groups for a, b in combinations(group, 2)]
 
 
-def _groups(known: Sequence[Seen], judges: int) -> Iterator[GroupFigures]:
-    """The generator's figures by skin tone and by pose, largest group first; searches are among everybody's photos."""
+def _groups(known: Sequence[Seen], judges: int, kinds: Kinds) -> Iterator[GroupFigures]:
+    """The generator's figures by skin tone, pose and `kinds`, largest group first; searches are among all photos."""
     search = plan_search([one.photo.person for one in known])
     everybody = _Crowd(known, judges)
     right = search.right(everybody.vectors[GAN], everybody.vectors[NONE])
-    for kind, what in (("skin tone", "tone"), ("pose", "pose")):
-        names = [getattr(one, what) for one in known]
-        for name in sorted(set(names), key=lambda n: (-names.count(n), n)):
+    of_photos: dict[str, list[str]] = {"skin tone": [one.tone for one in known], "pose": [one.pose for one in known]}
+    of_photos |= {kind: [groups.get(one.photo.path.name, "") for one in known] for kind, groups in kinds.items()}
+    for kind, names in of_photos.items():
+        for name in sorted(set(names) - {""}, key=lambda n: (-names.count(n), n)):
             rows = [i for i, own in enumerate(names) if own == name]
             if len(rows) < LEAST_GROUP:
                 continue

@@ -1,14 +1,19 @@
 """Rough groups of people and pictures, for asking whether a measure holds for all of them alike.
 
-In: the original's crop and keypoints. Out: names of groups. Both are estimates from one photo: light changes the first,
-and neither says who somebody is.
+In: the original's crop and keypoints, or a table somebody made. Out: names of groups. Tone and pose are estimates from
+one photo: light changes the first, and neither says who somebody is.
 """
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
 import cv2
 import numpy as np
 
+from vidanon.errors import InputError
 from vidanon.evaluate.crops import FACE_PX, Crop, Place
 from vidanon.geometry import apply
 from vidanon.types import FACE_POINT_INDEX, FloatArray
@@ -64,3 +69,32 @@ def pose(points: FloatArray) -> str:
         return UNKNOWN
     off = abs(float((nose - (right + left) / 2) @ across)) / length / (length / 2)
     return POSES[int(np.searchsorted(TURNED, off, side="right"))]
+
+
+Kinds = Mapping[str, Mapping[str, str]]
+"""the group of each photo, by its file's name, for every kind of group"""
+
+
+def read_groups(path: Path) -> Kinds:
+    """Groups of photos from a table (CSV, UTF-8): a column `file`, and one for every kind (age, glasses, ...).
+
+    Photos that are not listed, and empty cells, are in no group. Raises InputError for what is no such table.
+    """
+    hint = "its first line names the columns: file,age,glasses; each other line is a photo: jane__0.jpg,old,no"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as opened:
+            rows = list(csv.DictReader(opened, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise InputError(f"{path}: is no table of groups: {e}", hint=hint) from e
+    if not rows or "file" not in rows[0] or len(rows[0]) < 2:
+        raise InputError(f"{path}: is no table of groups: it wants a column file and at least one more", hint=hint)
+    found: dict[str, dict[str, str]] = {kind: {} for kind in rows[0] if kind != "file"}
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(f"{path}: line {line} has another number of columns than the first", hint=hint)
+        for kind, groups in found.items():
+            if row["file"] in groups:
+                raise InputError(f"{path}: line {line} lists {row['file']} again", hint=hint)
+            if row[kind].strip():
+                groups[row["file"]] = row[kind].strip()
+    return found

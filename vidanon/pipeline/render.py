@@ -29,54 +29,20 @@ from vidanon.pipeline.doubts import certainties
 from vidanon.pipeline.events import Listener, Note, silent
 from vidanon.pipeline.identity import work_identity
 from vidanon.pipeline.meter import Meter, peak_memory_mib
+from vidanon.pipeline.people import Somebody, all_of
 from vidanon.pipeline.reports import FileReport
 from vidanon.pipeline.stages import Ahead, Behind, grouped, surrounded
 from vidanon.plan.store import Plan
-from vidanon.render.casting import AS_DRAWN, Cast
+from vidanon.render.casting import AS_DRAWN
 from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedFace
-from vidanon.render.identity import person
 from vidanon.render.shape import builds
 from vidanon.render.steady import Canvas
 from vidanon.settings import RenderSettings, Settings
 from vidanon.track.company import HEAD
-from vidanon.types import FloatArray, Method, Observation, Source, Track
+from vidanon.types import Observation
 
 _FALLBACK = "fallback"
 """of a tally: face-frames that the asked-for method could not paint; the other names are those of methods"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Person:
-    """A track that is to be covered."""
-
-    identity: str
-    """whose latent it gets"""
-    track: Track
-    """its first and last frame"""
-    seen: tuple[int, int]
-    """the first and the last frame in which it is more than padded"""
-    build: FloatArray | None = None
-    """what is peculiar to the face in all of the clip"""
-    cast: Cast = AS_DRAWN
-    """which new face it gets, how toned"""
-    method: Method | None = None
-    """what covers them, if not what the settings say"""
-
-    def fade(self, frame: int, source: Source) -> float:
-        """0..1 how far into the outer half of its padding a frame lies: in the inner one the face is likely there.
-
-        1 where it is thought to be behind somebody: nobody gets a second face on their chest, and if it is there after
-        all, it is covered.
-        """
-        if source == "hidden":
-            return 1.0
-        first, last = self.seen
-        if first <= frame <= last:
-            return 0.0
-        part = (
-            (first - frame) / (first - self.track.first) if frame < first else (frame - last) / (self.track.last - last)
-        )
-        return max(0.0, 2 * part - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +137,7 @@ def _render_camera(
         return "none (all frames were there)"
     if done:
         listen(Note(source, f"the render goes on at frame {done}"))
-    scope, seen = plan.header.source_name, plan.seen_spans()
-    everybody = {
-        t.number: _Person(person(t.identity, scope), t, seen.get(t.number, (t.first, t.last))) for t in plan.tracks()
-    }
+    everybody = all_of(plan)
     covered = frozenset(number for number, who in everybody.items() if who.track.action == "anonymize")
     if settings.render.method == "gan":
         everybody = _measured(plan, everybody, settings.render)
@@ -218,7 +181,7 @@ def _render_camera(
     return decoder
 
 
-def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSettings) -> dict[int, _Person]:
+def _measured(plan: Plan, people: Mapping[int, Somebody], settings: RenderSettings) -> dict[int, Somebody]:
     """The people with how their faces are built, and who of them is doubtful, over all of the plan.
 
     So it is the same wherever a render goes on.
@@ -235,13 +198,13 @@ def _measured(plan: Plan, people: Mapping[int, _Person], settings: RenderSetting
 def _cast(
     camera: Camera,
     plan: Plan,
-    everybody: Mapping[int, _Person],
+    everybody: Mapping[int, Somebody],
     covered: frozenset[int],
     renderer: FaceRenderer,
     *,
     settings: Settings,
     listen: Listener,
-) -> dict[int, _Person]:
+) -> dict[int, Somebody]:
     """Everybody with their new faces; who stays visible has one too, so that it changes nobody's to keep them so."""
     wanted = {number: Person(who.identity, who.build) for number, who in everybody.items() if who.method is None}
     framerate = settings.output.framerate
@@ -253,7 +216,9 @@ def _paste(sink: FrameSink, item: _Painted) -> None:
     sink.write(paste(item.frame, [face.patch for face in item.faces]), item.tally())
 
 
-def _planned(plan: Plan, people: Mapping[int, _Person], *, start: int) -> Generator[tuple[int, int, list[Observation]]]:
+def _planned(
+    plan: Plan, people: Mapping[int, Somebody], *, start: int
+) -> Generator[tuple[int, int, list[Observation]]]:
     """(index, pts, faces to cover) of the plan's frames from `start` on, in order."""
     with closing(plan.planned(start)) as frames:
         for index, pts, items in frames:
@@ -278,7 +243,7 @@ def _paint(
     renderer: FaceRenderer,
     batch: Sequence[Frame],
     wanted: Sequence[Sequence[Observation]],
-    people: Mapping[int, _Person],
+    people: Mapping[int, Somebody],
 ) -> list[_Work]:
     """The painted faces of each frame; all frames' faces go to the generator together."""
     jobs: list[FaceJob] = []

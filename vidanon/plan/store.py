@@ -184,6 +184,11 @@ class Plan:
         rows = self._query("SELECT idx, pts FROM frames ORDER BY idx")
         yield from cast("Iterator[tuple[int, int]]", rows)
 
+    def interval(self) -> float:
+        """Seconds from frame to frame, on average; 0 of a still."""
+        ((first, last, frames),) = self._query("SELECT min(pts), max(pts), count(*) FROM frames")
+        return float((last - first) * self.header.time_base / (frames - 1)) if frames > 1 else 0.0
+
     def write_tracks(self, items: Iterable[tuple[Track, Sequence[Observation]]]) -> None:
         """Replaces all tracks and observations in one transaction and applies the edits again.
 
@@ -262,6 +267,18 @@ class Plan:
         sql = "SELECT track, min(frame), max(frame) FROM observations WHERE source IN (?, ?, ?) GROUP BY track"
         seen = [SOURCES.index(source) for source in ("detected", "weak", "edited")]
         return {track: (first, last) for track, first, last in self._query(sql, *seen)}
+
+    def guessed_runs(self) -> dict[int, list[tuple[int, int]]]:
+        """First and last frame of every run in which neither detector nor flow saw a track, in order."""
+        sql = (
+            "SELECT track, min(frame), max(frame) FROM (SELECT track, frame, frame - row_number() OVER"
+            " (PARTITION BY track ORDER BY frame) AS run FROM observations WHERE source IN (?, ?))"
+            " GROUP BY track, run ORDER BY track, min(frame)"
+        )
+        runs: dict[int, list[tuple[int, int]]] = {}
+        for track, first, last in self._query(sql, *(SOURCES.index(source) for source in ("interpolated", "hidden"))):
+            runs.setdefault(track, []).append((first, last))
+        return runs
 
     def set_action(self, track: int, action: Action) -> None:
         """Decides what the renderer does with a track. Raises PlanError if there is no such track."""

@@ -25,8 +25,8 @@ FOREHEAD = 1.35
 what hair is seen is the picture's."""
 CUTS = 3
 """How often the corners of an outline are cut (Chaikin 1974), until it is a curve."""
-SOFT, SOFTER = 0.008, 0.025
-"""Width (sigma) of the passage from skin to what is beside it, in face sizes, and to other skin; never under 0.6 px."""
+SOFT, SOFTER = (0.8, 0.006), 0.025
+"""Width (sigma) of the passage from skin to what is beside it, in px and for each face size; and to other skin."""
 A_NECK = (0.4, 0.55), (1.15, 1.3), (0.1, 0.2)
 """What is skin beside a face: its luma, for that of the face's skin, from which on and up to which, and by how much its
 R', G' or B' for its luma may differ. A neck lies in the shade of the chin ..."""
@@ -43,7 +43,7 @@ ABOVE, BELOW = (0.02, 0.08), (0.2, 0.7)
 face; between them there are ears and walls."""
 FOREHEAD_WIDE, NECK_WIDE = (-1.1, -0.8), (-1.0, -0.7)
 """How far from their middle, in half widths of brows and of jaw, foreheads and necks end wholly, and begin to."""
-HAIR = 0.4, 0.3, 0.7, 0.02
+HAIR = 0.3, 0.3, 0.7, 0.02
 """How much light hair takes from skin beside it; its luma, for the skin's, up to which it does wholly, and no more; and
 how far in (1/e), in sides of the crop."""
 NEAR = (0.04, 0.09)
@@ -159,7 +159,8 @@ def placed(outline: Array, passing: FloatArray, pose: FacePose, window: Region) 
     at = apply(invert(crop_matrix(pose, 1)), outline) - (window.x0, window.y0)
     drawn = np.zeros((window.height, window.width), np.float32)
     cv2.fillPoly(drawn, [_fixed(at)], 1.0, shift=8)
-    narrow, wide = (cv2.GaussianBlur(drawn, (0, 0), max(0.6, sigma * pose.size)) for sigma in (SOFT, SOFTER))
+    least = SOFT[0] + SOFT[1] * pose.size
+    narrow, wide = (cv2.GaussianBlur(drawn, (0, 0), sigma) for sigma in (least, max(least, SOFTER * pose.size)))
     return np.asarray(narrow + passing * (wide - narrow), np.float32)
 
 
