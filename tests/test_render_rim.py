@@ -7,7 +7,7 @@ import pytest
 
 from vidanon.models.layout import CANONICAL
 from vidanon.render.align import CROP_SCALE, FacePose
-from vidanon.render.rim import depth, made_whole, outline_of, placed, rimmed
+from vidanon.render.rim import continued, depth, made_whole, outline_of, placed, rimmed
 from vidanon.render.skin import Skin, beside, skin_of
 from vidanon.types import FACE_POINT_INDEX, JAW, LUMA, FloatArray, Region
 
@@ -78,30 +78,25 @@ def test_a_cheek_before_a_wall_is_as_narrow_as_in_a_picture() -> None:
 
 
 def test_beside_the_outline_is_what_the_picture_shows_there() -> None:
-    """Stripes go on into the mask to the outline, deep inside it is what was painted, and no hidden px matters."""
+    """Stripes go on into the mask to the outline, deep inside they are blurred, and no hidden px matters."""
     stripes = np.zeros((120, 120, 3), np.float32)
     stripes[::8] = stripes[1::8] = stripes[2::8] = stripes[3::8] = 0.8
     y, x = np.mgrid[:120, :120]
     hidden = np.hypot(x - 60, y - 60) < 40
-    window = (slice(15, 105), slice(15, 105))
-    face, painted = (np.full((90, 90, 3), value, np.float32) for value in (0.5, 0.3))
-    nothing = np.zeros((90, 90), np.float32)
+    face, nothing = np.full((120, 120, 3), 0.5, np.float32), np.zeros((120, 120), np.float32)
 
-    def made(source: FloatArray) -> FloatArray:
-        return rimmed(face, painted, nothing, source, hidden, window=window, size=100.0)
+    def made(source: FloatArray, skin: FloatArray = nothing, under: np.ndarray = hidden) -> FloatArray:
+        return rimmed(face, skin, *continued(source, under), size=100.0)
 
     out = made(stripes)
-    np.testing.assert_array_equal(out[~hidden[window]], stripes[window][~hidden[window]])
-    np.testing.assert_array_equal(out[35:55, 35:55], painted[35:55, 35:55])
-    edge = out[:, 45 - 39 : 45 - 37].mean(axis=(1, 2))[40:50]  # two px inside, on the left
-    assert np.ptp(edge) > 0.3
+    np.testing.assert_array_equal(out[~hidden], stripes[~hidden])
+    assert np.ptp(out[50:60, 60 - 38, 0]) > 0.3
+    assert np.ptp(out[50:60, 60 - 20, 0]) < 0.1
     noise = np.where(hidden[..., None], np.random.default_rng(0).random((120, 120, 3), np.float32), stripes)
     np.testing.assert_array_equal(made(noise.astype(np.float32)), out)
-    np.testing.assert_array_equal(rimmed(face, painted, nothing + 1, stripes, hidden, window=window, size=100.0), face)
-    all_hidden = np.ones_like(hidden)
-    np.testing.assert_array_equal(
-        rimmed(face, painted, nothing, noise.astype(np.float32), all_hidden, window=window, size=100.0), painted
-    )
+    np.testing.assert_array_equal(made(stripes, nothing + 1), face)
+    np.testing.assert_array_equal(made(stripes, under=np.ones_like(hidden)), np.full_like(face, 0.5))
+    np.testing.assert_array_equal(made(stripes, under=np.zeros_like(hidden)), stripes)
 
 
 def test_a_chin_passes_over_into_a_neck_and_not_into_a_wall() -> None:

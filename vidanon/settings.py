@@ -92,6 +92,8 @@ class RenderSettings(Frozen, frozen=True):
     """what covers, instead of a new face, somebody who hardly is one: the back of a head, a ball, a car"""
     doubt: Unit = 0.63
     """who that is: the median score of a person's detections is smaller than this; 0 = nobody"""
+    region: Literal["face", "head"] = "face"
+    """what is hidden: the face, or around it the head as well (ears, hair), of which a coarse blur is left"""
     mask_margin: NonNegative = 0.08
     """how far the mask reaches past the settled face box, in parts of its side"""
     feather: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05

@@ -23,6 +23,7 @@ SAY = "What to say"
 
 ProgressMode = Literal["auto", "rich", "plain", "json", "none"]
 MethodChoice = Literal["gan", "blur", "mosaic", "solid"]
+RegionChoice = Literal["face", "head"]
 CameraChoice = Literal["refuse", "main", "all"]
 VoiceChoice = Literal["original", "mute", "disguise"]
 CopyChoice = Literal["drop", "copy"]
@@ -34,6 +35,15 @@ Preset = Annotated[
 MethodOption = Annotated[
     MethodChoice | None,
     typer.Option("--method", "-m", help="What covers a face.", rich_help_panel=WHAT, show_default=False),
+]
+RegionOption = Annotated[
+    RegionChoice | None,
+    typer.Option(
+        "--region",
+        help="What is hidden: the face, or the head with it, of which a coarse blur is left.",
+        rich_help_panel=WHAT,
+        show_default=False,
+    ),
 ]
 KeyFile = Annotated[
     Path | None,
@@ -159,6 +169,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 FLAGS = {
     "render.method": "--method",
+    "render.region": "--region",
     "detect.threshold": "--threshold",
     "detect.min_face_px": "--min-face",
     "detect.detector": "--detector",

@@ -40,6 +40,7 @@ def run(  # the order of the parameters is the order of the help
         typer.Option("--plan", metavar="PATH", help="Where the plan of a single input is kept. Default: OUT.vidanon."),
     ] = None,
     method: o.MethodOption = None,
+    region: o.RegionOption = None,
     key_file: o.KeyFile = None,
     threshold: o.Threshold = None,
     min_face: o.MinFace = None,
@@ -77,6 +78,7 @@ def run(  # the order of the parameters is the order of the help
         preset,
         {
             "render.method": method,
+            "render.region": region,
             "detect.threshold": threshold,
             "detect.min_face_px": min_face,
             "detect.detector": detector,
@@ -165,6 +167,7 @@ def render(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")],
     preset: o.Preset = None,
     method: o.MethodOption = None,
+    region: o.RegionOption = None,
     key_file: o.KeyFile = None,
     codec: o.Codec = None,
     crf: o.Crf = None,
@@ -194,6 +197,7 @@ def render(
         preset,
         {
             "render.method": method,
+            "render.region": region,
             "output.codec": codec,
             "output.crf": crf,
             "output.encoder_options": o.encoder_options(encoder_option),

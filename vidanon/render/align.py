@@ -107,13 +107,13 @@ def crop_matrix(pose: FacePose, crop_px: int) -> Array:
 
 
 def region_of(
-    pose: FacePose, *, width: int, height: int, feather: float, margin: float = DEFAULT_MARGIN
+    pose: FacePose, *, width: int, height: int, feather: float, margin: float = DEFAULT_MARGIN, reach: float = 0.0
 ) -> Region | None:
     """The window of a width x height picture that holds the crop, the mask and its soft edge; None if it is empty.
 
-    `feather` and `margin` are those of RenderSettings, in face sizes.
+    `feather` and `margin` are those of RenderSettings, in face sizes; so is `reach`, how far from the middle it goes.
     """
-    reach = max(CROP_SCALE / 2, max(0.5 + margin + MARGIN_PX / pose.size, POINT_LIMIT) + feather)
+    reach = max(reach, CROP_SCALE / 2, max(0.5 + margin + MARGIN_PX / pose.size, POINT_LIMIT) + feather)
     half = reach * pose.size * (abs(math.cos(pose.roll)) + abs(math.sin(pose.roll))) + EDGE_PX
     x0, y0 = max(0, math.floor(pose.cx - half)), max(0, math.floor(pose.cy - half))
     x1, y1 = min(width, math.ceil(pose.cx + half)), min(height, math.ceil(pose.cy + half))

@@ -31,9 +31,20 @@ from vidanon.render.blend import (
 from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import blinking, looking, speaking
+from vidanon.render.head import REACH as HEAD_REACH
+from vidanon.render.head import head_alpha, with_head
 from vidanon.render.identity import latent, seed, unnamed
-from vidanon.render.mask import FaceMask, face_mask, outline_px, painted_window, slices
-from vidanon.render.rim import rimmed
+from vidanon.render.mask import (
+    GUARD_PX,
+    FaceMask,
+    core_mask,
+    distance,
+    face_mask,
+    outline_px,
+    painted_window,
+    slices,
+)
+from vidanon.render.rim import continued, rimmed
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.skin import beside, skin_of
 from vidanon.render.steady import Canvas, averaged, blended, held
@@ -115,6 +126,8 @@ class _Prepared:
     rgb: FloatArray
     pose: FacePose
     mask: FaceMask
+    head: FloatArray | None
+    """[h, w] 0..1 of the region, the head around the face; None where it stays"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +190,8 @@ class FaceRenderer:
             pose = face_pose(observation.box, observation.points)
         except ValueError as e:
             raise _unplaced(observation, e) from e
-        return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin)
+        reach = HEAD_REACH if s.region == "head" else 0.0
+        return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin, reach=reach)
 
     def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
         """A patch for each job, in order, each by itself: for stills. Raises RenderError as `finish`."""
@@ -274,7 +288,18 @@ class FaceRenderer:
             raise ValueError(f"the face wants the pixels {wanted}, the job has {r}")
         outlines = [outline for other in job.others if (outline := self._near(other, wanted)) is not None]
         mask = face_mask(pose, o.points, wanted, margin=s.mask_margin, feather=s.feather, others=outlines)
-        return _Prepared(job, wanted, job.rgb[slices(wanted, r)], pose, mask)
+        return _Prepared(job, wanted, job.rgb[slices(wanted, r)], pose, mask, self._head(job, pose, wanted, outlines))
+
+    def _head(self, job: FaceJob, pose: FacePose, region: Region, others: Sequence[Array]) -> FloatArray | None:
+        """How much of each pixel of a region is to be covered as head; nothing of other faces."""
+        if self.settings.region == "face" or job.fade >= 1:
+            return None
+        head = np.float32(1 - job.fade) * head_alpha(
+            pose, job.observation.points, region, margin=self.settings.mask_margin
+        )
+        for outline in others:
+            head[distance(core_mask(outline, region)) <= GUARD_PX] = 0
+        return head
 
     def _near(self, other: Observation, region: Region) -> Array | None:
         """The outline of another face, None if it is nowhere near."""
@@ -333,11 +358,16 @@ class FaceRenderer:
             number = f"grain {o.frame} {o.track}"
             rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
         part = slices(window, p.region)
+        seen = np.ones(rgb.shape[:2], np.float32)
+        if skin is not None or p.head is not None:
+            pixels, depths = continued(p.rgb, p.mask.hidden)
         if skin is not None:
             seen = 1 - np.float32(amount) * (1 - skin.seen(p.pose, window))
-            painted = place(whole, p.pose, window)
-            rgb = rimmed(rgb, painted, seen, p.rgb, p.mask.hidden, window=part, size=p.pose.size)
-        return Patch(window, rgb, p.mask.alpha[part].copy()) if np.isfinite(rgb).all() else None
+            rgb = rimmed(rgb, seen, pixels[part], depths[part], size=p.pose.size)
+        patch = Patch(window, rgb, p.mask.alpha[part].copy())
+        if p.head is not None:
+            patch = with_head(patch, seen, p.head, pixels, p.region)
+        return patch if np.isfinite(patch.rgb).all() else None
 
     def _features(self, shown: _Shown, points: FloatArray, side: int) -> FloatArray | None:
         return None if self._painter is None else self._painter.features(replace(shown.request, points=points), side)
@@ -347,8 +377,9 @@ class FaceRenderer:
         fallback = method == "gan"
         if fallback:
             method = self.settings.fallback
+        mask = p.mask if p.head is None else replace(p.mask, alpha=np.maximum(p.mask.alpha, p.head))
         try:
-            patch = cover(method, p.rgb, p.mask, p.region, mosaic_cells=self.settings.mosaic_cells)
+            patch = cover(method, p.rgb, mask, p.region, mosaic_cells=self.settings.mosaic_cells)
         except Exception as e:
             raise RenderError(
                 f"{_where(p.job.observation)}: the face could not be covered by {method}: {e}",

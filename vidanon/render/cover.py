@@ -80,13 +80,22 @@ def _alpha(mask: FaceMask, region: Region, part: Region) -> FloatArray:
 
 
 def _cells(rgb: FloatArray, mask: FaceMask, region: Region, part: Region, *, most: int) -> FloatArray:
-    """Quantised means [rows, columns, 3] of a grid over the painted window, weighted by alpha; NaN counts as grey."""
-    side = max(part.width, part.height)
-    count = max(1, min(most, side // SMALLEST_CELL_PX))
-    columns = max(1, math.ceil(count * part.width / side - 0.5))
-    rows = max(1, math.ceil(count * part.height / side - 0.5))
+    """`cell_means` of the painted window, weighted by alpha."""
     weight = mask.alpha[slices(part, region)] + np.float32(1e-4)  # a corner cell may have no painted pixel
-    colour = np.nan_to_num(rgb[slices(part, region)], nan=0.5, posinf=1.0, neginf=0.0)
+    return cell_means(rgb[slices(part, region)], weight, most=most)
+
+
+def cell_means(rgb: FloatArray, weight: FloatArray, *, most: int) -> FloatArray:
+    """Quantised means [rows, columns, 3] of at most `most` cells a side, of pixels [h, w, 3] by `weight` [h, w].
+
+    NaN counts as grey.
+    """
+    height, width = weight.shape
+    side = max(width, height)
+    count = max(1, min(most, side // SMALLEST_CELL_PX))
+    columns = max(1, math.ceil(count * width / side - 0.5))
+    rows = max(1, math.ceil(count * height / side - 0.5))
+    colour = np.nan_to_num(rgb, nan=0.5, posinf=1.0, neginf=0.0)
     total = _mean(weight, columns, rows)
     mean = _mean(colour * weight[..., None], columns, rows) / total[..., None]
     return np.asarray(np.round(np.clip(mean, 0, 1) * LEVELS) / LEVELS, np.float32)

@@ -187,7 +187,7 @@ def face_mask(
 ) -> FaceMask:
     """Masks of a face over a window; `margin` and `feather` in face sizes, `others` the outlines of other faces."""
     core = core_mask(outline_px(pose, points, margin=margin), region)
-    away = _distance(core)
+    away = distance(core)
     # the first pixel outside lies at distance 1, so a feather of 0 is a hard edge
     t = np.clip(away / np.float32(1 + feather * pose.size), 0, 1)
     alpha: FloatArray = 1 - t * t * (3 - 2 * t)
@@ -199,7 +199,7 @@ def face_mask(
     for outline in others:
         other |= core_mask(outline, wide)
     if other.any():
-        hidden |= _distance(other)[g:-g, g:-g] <= GUARD_PX
+        hidden |= distance(other)[g:-g, g:-g] <= GUARD_PX
     return FaceMask(core, alpha, hidden)
 
 
@@ -224,7 +224,7 @@ def slices(part: Region, whole: Region) -> tuple[slice, slice]:
     )
 
 
-def _distance(core: NDArray[np.bool_]) -> FloatArray:
+def distance(core: NDArray[np.bool_]) -> FloatArray:
     """Px from each pixel to the nearest one of the core (0 on it); up to 2 % too short, never too long."""
     if not core.any():
         return np.full(core.shape, np.inf, np.float32)

@@ -17,7 +17,7 @@ from vidanon.geometry import Array, apply, invert
 from vidanon.models.layout import settled
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix
 from vidanon.render.blend import away, carried, clipped, eased
-from vidanon.render.mask import GUARD_PX, facial
+from vidanon.render.mask import facial
 from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray, Region
 
 FOREHEAD = 1.35
@@ -46,10 +46,8 @@ FOREHEAD_WIDE, NECK_WIDE = (-1.1, -0.8), (-1.0, -0.7)
 HAIR = 0.3, 0.3, 0.7, 0.02
 """How much light hair takes from skin beside it; its luma, for the skin's, up to which it does wholly, and no more; and
 how far in (1/e), in sides of the crop."""
-NEAR = (0.04, 0.09)
-"""How far from what is seen, in face sizes, it is continued by what is seen, and from where on by what was painted."""
-AROUND_PX = 2 * GUARD_PX
-"""How far around a window it is looked for what is seen."""
+NEAR, BLURRED = (0.04, 0.09), 0.07
+"""How far from what is seen, in face sizes, it goes on as sharp as it is, and from where on so blurred (sigma)."""
 
 _BROWS = [i for name, i in FACE_POINT_INDEX.items() if "_brow_" in name]
 _CORNERS = [FACE_POINT_INDEX[name] for name in ("mouth_right", "mouth_left")]
@@ -130,27 +128,18 @@ def passed_over(
     return clipped(skin + cv2.resize(off, (size, size), interpolation=cv2.INTER_LINEAR)), where
 
 
-def rimmed(
-    rgb: FloatArray,
-    painted: FloatArray,
-    skin: FloatArray,
-    source: FloatArray,
-    hidden: NDArray[np.bool_],
-    *,
-    window: tuple[slice, slice],
-    size: float,
-) -> FloatArray:
-    """The pixels of a face [h, w, 3] as far as they are its `skin` [h, w], and beside it what the picture shows there.
+def rimmed(rgb: FloatArray, skin: FloatArray, pixels: FloatArray, depths: FloatArray, *, size: float) -> FloatArray:
+    """The pixels of a face [h, w, 3] as far as they are its `skin` [h, w], and beside it what is seen, `continued`.
 
-    That is, of the pixels `source` [H, W, 3] of a larger region around the `window`, the nearest not `hidden` [H, W];
-    farther in, `painted` [h, w, 3]. `size` of the face in px.
+    `pixels` [h, w, 3] and `depths` [h, w] are of that; the farther in, the softer. `size` of the face in px.
     """
-    # as far around it as the guard band reaches, there is something to be seen
-    wide = tuple(slice(max(0, s.start - AROUND_PX), s.stop + AROUND_PX) for s in window)
-    part = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(window, wide, strict=True))
-    other, far = _continued(source[wide], hidden[wide], reach=NEAR[1] * size)
-    other, far = other[part], eased(far[part] / np.float32(size), *NEAR)[..., None]
-    other = (1 - far) * other + far * painted  # exactly what was painted where far is 1, whatever is there
+    far = eased(depths / np.float32(size), *NEAR)[..., None]
+    height, width = skin.shape
+    small = (max(1, width // 4), max(1, height // 4))  # it is smooth: a quarter of the resolution holds it
+    soft = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(soft, (0, 0), max(0.5, BLURRED * size / 4), borderType=cv2.BORDER_REPLICATE)
+    soft = np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    other = pixels + far * (soft - pixels)
     return other + skin[..., None] * (rgb - other)
 
 
@@ -164,22 +153,21 @@ def placed(outline: Array, passing: FloatArray, pose: FacePose, window: Region) 
     return np.asarray(narrow + passing * (wide - narrow), np.float32)
 
 
-def _continued(rgb: FloatArray, hidden: NDArray[np.bool_], *, reach: float) -> tuple[FloatArray, FloatArray]:
-    """Pixels [h, w, 3], the `hidden` [h, w] as the nearest that is not, up to `reach` px in; and how far in each is."""
+def continued(rgb: FloatArray, hidden: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    """Pixels [h, w, 3], the `hidden` [h, w] as the nearest that is not (grey without one); how far in px each is in."""
     if hidden.all():
-        return np.zeros_like(rgb), np.full(hidden.shape, np.inf, np.float32)
+        return np.full_like(rgb, 0.5), np.full(hidden.shape, np.inf, np.float32)
     if not hidden.any():
         return rgb, np.zeros(hidden.shape, np.float32)
     mask = hidden.astype(np.uint8)
-    far, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    depths, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
     edge = ~hidden & (cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0)
-    filled = hidden & (far < reach + AROUND_PX)  # what is farther in must not seep out where it is blurred
     colours = np.zeros((int(labels.max()) + 1, 3), np.float32)
     colours[labels[edge]] = rgb[edge]
-    out = np.where(hidden[..., None], np.float32(0), rgb)
-    out[filled] = colours[labels[filled]]
-    out[filled] = cv2.GaussianBlur(out, (0, 0), 1.0)[filled]
-    return out, np.asarray(far, np.float32)
+    out = rgb.copy()
+    out[hidden] = colours[labels[hidden]]
+    out[hidden] = cv2.GaussianBlur(out, (0, 0), 1.0)[hidden]
+    return out, np.asarray(depths, np.float32)
 
 
 def _bare(points: FloatArray, side: int) -> tuple[FloatArray, FloatArray]:
