@@ -27,11 +27,11 @@ CUTS = 3
 """How often the corners of an outline are cut (Chaikin 1974), until it is a curve."""
 SOFT, SOFTER = (0.8, 0.006), 0.025
 """Width (sigma) of the passage from skin to what is beside it, in px and for each face size; and to other skin."""
-A_NECK = (0.4, 0.55), (1.15, 1.3), (0.1, 0.2)
-"""What is skin beside a face: its luma, for that of the face's skin, from which on and up to which, and by how much its
-R', G' or B' for its luma may differ. A neck lies in the shade of the chin ..."""
-A_FOREHEAD = (0.55, 0.75), (1.7, 2.2), (0.18, 0.35)
-"""... a forehead above the mask is all lighter than hair, for what hair is as light does no harm."""
+A_NECK = (0.4, 0.55), (1.15, 1.3), (0.06, 0.13), (0.15, 0.3)
+"""What is skin beside a face: its luma, for that of the face's skin, from which on and up to which; by how much it may be
+greyer (less red, more blue, for its luma), as walls are, and by how much redder. A neck lies in the shade of a chin ..."""
+A_FOREHEAD = (0.55, 0.75), (1.5, 1.9), (0.1, 0.2), (0.4, 0.7)
+"""... a forehead above the mask is all lighter and redder than dark hair, for what hair is as light does no harm."""
 MOSTLY = (0.4, 0.8)
 """Which part of what is nearby must be skin for a face to pass over into it hardly, and wholly."""
 BESIDE = 0.03
@@ -92,11 +92,13 @@ def neighbours(
     side = len(context)
     own = carried(crop, inner > 0.5)
     luma, other = (np.maximum(colour @ LUMA, np.float32(0.01)) for colour in (own, context))
-    hue = np.abs(context / other[..., None] - own / luma[..., None]).max(axis=2)
+    hue = context / other[..., None] - own / luma[..., None]
+    redder = np.maximum(hue[..., 0], -hue[..., 2])
+    greyer = np.maximum(-hue[..., 0], hue[..., 2])
     ratio = other / luma
     like = np.zeros_like(ratio)
-    for part, (low, high, off_by) in zip(_bare(points, side), (A_FOREHEAD, A_NECK), strict=True):
-        alike = eased(ratio, *low) * (1 - eased(ratio, *high)) * (1 - eased(hue, *off_by))
+    for part, (low, high, grey, red) in zip(_bare(points, side), (A_FOREHEAD, A_NECK), strict=True):
+        alike = eased(ratio, *low) * (1 - eased(ratio, *high)) * (1 - eased(greyer, *grey)) * (1 - eased(redder, *red))
         np.maximum(like, alike, where=part > 0, out=like)
     ring = np.where(visible, np.exp(-away(visible) / np.float32(BESIDE * side)), np.float32(0))
     weight = ring * like
