@@ -29,7 +29,7 @@ SOFT, SOFTER = (0.8, 0.006), 0.025
 """Width (sigma) of the passage from skin to what is beside it, in px and for each face size; and to other skin."""
 A_NECK = (0.4, 0.55), (1.15, 1.3), (0.06, 0.13), (0.15, 0.3)
 """What is skin beside a face: its luma, for that of the face's skin, from which on and up to which; by how much it
-may be greyer (less red, more blue, for its luma), as walls are, and by how much redder. A neck is in the chin's shade ..."""
+may be greyer (less red, more blue, for its luma), as walls are, and by how much redder. A neck lies in shade ..."""
 A_FOREHEAD = (0.55, 0.75), (1.5, 1.9), (0.1, 0.2), (0.4, 0.7)
 """... a forehead above the mask is all lighter and redder than dark hair, for what hair is as light does no harm."""
 MOSTLY = (0.4, 0.8)
