@@ -23,6 +23,13 @@ SWIFT = 0.3
 BELIEVED = 2
 """confident detections from which a track is carried past its ends: what was seen once is more often nothing"""
 
+BEFORE = (3, 12)
+"""frames from a track's end in which it is looked where it came from: at the end itself a box may be half another's"""
+WALKS = 0.02
+"""face sizes a frame from which on somebody walks"""
+OPPOSITE = 0.5
+"""cosine of the angle from which on two ways are opposite"""
+
 
 def between(points: Sequence[RawPoint]) -> dict[int, Array]:
     """Boxes [4] xyxy px by frame, between detections: from either side, each nearer its own more.
@@ -69,8 +76,26 @@ def _arrives(path: Array, n: int, end: Array) -> bool:
 
 
 def past(point: RawPoint, points: Sequence[RawPoint], *, backwards: bool) -> Array:
-    """Boxes [K, 4] xyxy px in the frames after a track's last detection, or before its first, nearest first."""
-    chain = point.face.behind if backwards else point.face.ahead
-    if sum(p.source == "detected" for p in points) < BELIEVED:
+    """Boxes [K, 4] xyxy px in the frames after a track's last detection, or before its first, nearest first.
+
+    None where the chain turns back: who is lost on the way behind somebody goes on, and pixels that go the other way
+    are of who steps in front.
+    """
+    chain = np.asarray(point.face.behind if backwards else point.face.ahead, np.float64).reshape(-1, 4)
+    if sum(p.source == "detected" for p in points) < BELIEVED or _turns_back(point, points, chain):
         chain = chain[:0]
-    return np.asarray(chain, np.float64).reshape(-1, 4)
+    return chain
+
+
+def _turns_back(point: RawPoint, points: Sequence[RawPoint], chain: Array) -> bool:
+    """Whether a chain from a track's end goes back where the track, a few frames further in, had come from."""
+    near = [p for p in points if BEFORE[0] <= abs(p.frame - point.frame) <= BEFORE[1] and p.source == "detected"]
+    if len(near) < 2 or not len(chain):
+        return False
+    one, two = sorted((near[0], near[-1]), key=lambda p: -abs(p.frame - point.frame))
+    place = logs(np.array([one.face.box, two.face.box, point.face.box, chain[-1]], np.float64))
+    size = float(np.exp(place[2, 2:].mean()))
+    came = (place[1] - place[0])[:2] / abs(two.frame - one.frame) / size
+    goes = (place[3] - place[2])[:2] / len(chain) / size
+    speeds = float(np.hypot(*came)), float(np.hypot(*goes))
+    return min(speeds) > WALKS and float(came @ goes) < -OPPOSITE * speeds[0] * speeds[1]
