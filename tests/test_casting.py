@@ -25,9 +25,10 @@ from vidanon.pipeline.events import Event, StageDone
 from vidanon.plan.store import Plan
 from vidanon.render.blend import toned
 from vidanon.render.casting import AS_DRAWN, Look, choose, look
-from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace
+from vidanon.render.compose import FaceRenderer
 from vidanon.render.generate import FacePainter
 from vidanon.render.identity import latent, person, unnamed
+from vidanon.render.jobs import FaceJob, PaintedFace
 from vidanon.settings import RenderSettings
 from vidanon.train.batches import CropSampler
 from vidanon.train.faces import load_faces

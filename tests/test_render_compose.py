@@ -14,8 +14,9 @@ import vidanon.render.compose as compose_module
 from vidanon.errors import RenderError
 from vidanon.models.memory import Portions
 from vidanon.render.align import face_pose
-from vidanon.render.compose import FaceJob, FaceRenderer, RenderedFace
+from vidanon.render.compose import FaceRenderer
 from vidanon.render.generate import FacePainter, PaintRequest
+from vidanon.render.jobs import FaceJob, RenderedFace
 from vidanon.render.mask import face_mask
 from vidanon.settings import RenderSettings
 from vidanon.types import N_FACE_POINTS, FloatArray, Method, Observation, Region

@@ -10,8 +10,9 @@ import torch
 import vidanon.render.generate as generate_module
 from vidanon.errors import WeightsError
 from vidanon.models.generator import Generator, GeneratorConfig
-from vidanon.render.compose import FaceJob, FaceRenderer
+from vidanon.render.compose import FaceRenderer
 from vidanon.render.generate import FacePainter, PaintRequest
+from vidanon.render.jobs import FaceJob
 from vidanon.settings import RenderSettings
 from vidanon.types import Observation
 

@@ -8,7 +8,8 @@ import numpy as np
 from test_render_compose import W, face, job, picture, renderer, same
 
 from vidanon.pipeline.stages import surrounded
-from vidanon.render.compose import FaceRenderer, PaintedFace, RenderedFace
+from vidanon.render.compose import FaceRenderer
+from vidanon.render.jobs import PaintedFace, RenderedFace
 from vidanon.render.steady import Canvas, averaged, blended, held, thin_plate
 from vidanon.types import FACE_POINT_INDEX, N_FACE_POINTS, FloatArray
 

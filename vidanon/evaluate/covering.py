@@ -18,8 +18,9 @@ from vidanon.media.frames import Frame
 from vidanon.media.pixels import paste, read_region
 from vidanon.render.align import face_pose, region_of
 from vidanon.render.casting import AS_DRAWN, Cast
-from vidanon.render.compose import Drawn, FaceJob, FaceRenderer, RenderedFace
+from vidanon.render.compose import FaceRenderer
 from vidanon.render.identity import person
+from vidanon.render.jobs import Drawn, FaceJob, RenderedFace
 from vidanon.render.mask import face_mask, outline_px
 from vidanon.render.shape import builds
 from vidanon.settings import RenderSettings

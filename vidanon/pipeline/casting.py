@@ -22,8 +22,9 @@ from vidanon.pipeline.events import Listener
 from vidanon.pipeline.meter import Meter
 from vidanon.plan.store import Plan
 from vidanon.render.casting import Cast, Look
-from vidanon.render.compose import Drawn, FaceJob, FaceRenderer
+from vidanon.render.compose import FaceRenderer
 from vidanon.render.identity import unnamed
+from vidanon.render.jobs import Drawn, FaceJob
 from vidanon.types import FloatArray, Observation
 
 LOOKS = 3

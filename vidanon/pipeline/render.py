@@ -34,7 +34,8 @@ from vidanon.pipeline.reports import FileReport
 from vidanon.pipeline.stages import Ahead, Behind, grouped, surrounded
 from vidanon.plan.store import Plan
 from vidanon.render.casting import AS_DRAWN
-from vidanon.render.compose import FaceJob, FaceRenderer, PaintedFace, RenderedFace
+from vidanon.render.compose import FaceRenderer
+from vidanon.render.jobs import FaceJob, PaintedFace, RenderedFace
 from vidanon.render.shape import builds
 from vidanon.render.steady import Canvas
 from vidanon.settings import RenderSettings, Settings

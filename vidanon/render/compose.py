@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
@@ -28,15 +28,15 @@ from vidanon.render.blend import (
     place,
     toned,
 )
-from vidanon.render.casting import AS_DRAWN, Cast, Look, choose, look
+from vidanon.render.casting import Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import blinking, looking, speaking
 from vidanon.render.head import REACH as HEAD_REACH
 from vidanon.render.head import head_alpha, with_head
 from vidanon.render.identity import latent, seed, unnamed
+from vidanon.render.jobs import Drawn, FaceJob, PaintedFace, Prepared, RenderedFace, Shown
 from vidanon.render.mask import (
     GUARD_PX,
-    FaceMask,
     core_mask,
     distance,
     face_mask,
@@ -48,7 +48,7 @@ from vidanon.render.rim import continued, rimmed
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.skin import beside, skin_of
 from vidanon.render.steady import Canvas, averaged, blended, held
-from vidanon.render.toning import Skin, gains, lights, skins
+from vidanon.render.toning import gains, lights, skins
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
@@ -56,7 +56,7 @@ from vidanon.types import FloatArray, Method, Observation, Patch, Region
 if TYPE_CHECKING:
     import torch
 
-    from vidanon.render.generate import FacePainter, PaintRequest
+    from vidanon.render.generate import FacePainter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -65,88 +65,6 @@ CLOSE = 0.7
 """Source px for each px of the crop from which on a face is finished at twice the generator's resolution."""
 HALF_SEEN = 0.5
 """A pixel of the crop with less of its weight from visible source pixels is hidden."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaceJob:
-    """One face of one frame, to be covered."""
-
-    observation: Observation
-    """the face"""
-    identity: str
-    """whose latent it gets: Track.identity"""
-    rgb: FloatArray
-    """[h, w, 3] R'G'B' 0..1, the pixels of `region`"""
-    region: Region
-    """what FaceRenderer.region gave for it, or more"""
-    width: int
-    """px of the whole upright picture"""
-    height: int
-    """px of the whole upright picture"""
-    others: Sequence[Observation] = ()
-    """the other faces of the frame that are to be covered"""
-    fade: float = 0.0
-    """0..1 how far the new face has dissolved into its surroundings, as it does where a track is only padded"""
-    build: FloatArray | None = None
-    """what is peculiar to the person's face over all of the clip (render/shape.py), None where nothing is known"""
-    method: Method | None = None
-    """what covers it; None: what the settings say"""
-    cast: Cast = AS_DRAWN
-    """what `FaceRenderer.cast` decided about the person"""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedFace:
-    """A covered face."""
-
-    patch: Patch
-    """what to paste"""
-    method: Method
-    """how it was really covered"""
-    fallback: bool
-    """whether that is not what was asked for"""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Whose face somebody gets, and what is known of their skin."""
-
-    number: int
-    """which of their latents"""
-    skins: Sequence[Skin]
-    """one for each look that told something"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A job with its geometry worked out."""
-
-    job: FaceJob
-    region: Region
-    rgb: FloatArray
-    pose: FacePose
-    mask: FaceMask
-    head: FloatArray | None
-    """[h, w] 0..1 of the region, the head around the face; None where it stays"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What of a job the generator is shown."""
-
-    request: PaintRequest
-    context: FloatArray
-    visible: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class PaintedFace:
-    """A job on its way: painted, but not yet blended with what was painted around it."""
-
-    prepared: _Prepared
-    shown: _Shown | None
-    canvas: Canvas | None
-    """what the generator made of it; None where it is not wanted or failed"""
 
 
 class FaceRenderer:
@@ -269,13 +187,13 @@ class FaceRenderer:
         patch = _attempt(self._finish, face, around)
         return self._cover(face.prepared) if patch is None else RenderedFace(patch, "gan", fallback=False)
 
-    def _guarded(self, job: FaceJob) -> _Prepared:
+    def _guarded(self, job: FaceJob) -> Prepared:
         try:
             return self._prepare(job)
         except Exception as e:
             raise _unplaced(job.observation, e) from e
 
-    def _prepare(self, job: FaceJob) -> _Prepared:
+    def _prepare(self, job: FaceJob) -> Prepared:
         o, s = job.observation, self.settings
         if job.rgb.shape != (job.region.height, job.region.width, 3):
             raise ValueError(f"pixels {job.rgb.shape} do not fit a region of {job.region.height} x {job.region.width}")
@@ -288,7 +206,7 @@ class FaceRenderer:
             raise ValueError(f"the face wants the pixels {wanted}, the job has {r}")
         outlines = [outline for other in job.others if (outline := self._near(other, wanted)) is not None]
         mask = face_mask(pose, o.points, wanted, margin=s.mask_margin, feather=s.feather, others=outlines)
-        return _Prepared(job, wanted, job.rgb[slices(wanted, r)], pose, mask, self._head(job, pose, wanted, outlines))
+        return Prepared(job, wanted, job.rgb[slices(wanted, r)], pose, mask, self._head(job, pose, wanted, outlines))
 
     def _head(self, job: FaceJob, pose: FacePose, region: Region, others: Sequence[Array]) -> FloatArray | None:
         """How much of each pixel of a region is to be covered as head; nothing of other faces."""
@@ -309,7 +227,7 @@ class FaceRenderer:
             return None
         return outline_px(pose, other.points, margin=margin)
 
-    def _show(self, p: _Prepared) -> _Shown:
+    def _show(self, p: Prepared) -> Shown:
         from vidanon.render.generate import PaintRequest
 
         assert self._painter is not None
@@ -321,9 +239,9 @@ class FaceRenderer:
         z = self._latent(p.job.identity, self._painter.latent_dim, p.job.cast.draw)
         traits = self._latent(f"{p.job.identity}\0shape", SHAPE_TRAITS)
         points = own_shape(points, traits, p.job.build, amount=s.shape_change)
-        return _Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
+        return Shown(PaintRequest(colour, ~visible, points, z), colour, visible)
 
-    def _matched(self, p: _Prepared, shown: _Shown, crop: FloatArray) -> Canvas:
+    def _matched(self, p: Prepared, shown: Shown, crop: FloatArray) -> Canvas:
         """What the generator made, in the colours of the scene."""
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
@@ -369,10 +287,10 @@ class FaceRenderer:
             patch = with_head(patch, seen, p.head, pixels, p.region)
         return patch if np.isfinite(patch.rgb).all() else None
 
-    def _features(self, shown: _Shown, points: FloatArray, side: int) -> FloatArray | None:
+    def _features(self, shown: Shown, points: FloatArray, side: int) -> FloatArray | None:
         return None if self._painter is None else self._painter.features(replace(shown.request, points=points), side)
 
-    def _cover(self, p: _Prepared) -> RenderedFace:
+    def _cover(self, p: Prepared) -> RenderedFace:
         method = self._method(p)
         fallback = method == "gan"
         if fallback:
@@ -387,7 +305,7 @@ class FaceRenderer:
             ) from e
         return RenderedFace(patch, method, fallback)
 
-    def _method(self, p: _Prepared) -> Method:
+    def _method(self, p: Prepared) -> Method:
         return p.job.method or self.settings.method
 
     def _latent(self, identity: str, dim: int, draw: int = 0) -> FloatArray:
