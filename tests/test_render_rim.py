@@ -62,6 +62,12 @@ def test_a_face_has_an_outline_whatever_is_known_of_it(known: int) -> None:
     np.testing.assert_allclose(shift, 0.05 if known else 0.0, atol=0.02)
 
 
+@pytest.mark.parametrize("far", [3.0, -3.0, 40.0])
+def test_keypoints_that_are_elsewhere_draw_no_outline(far: float) -> None:
+    """A box and keypoints that do not fit: the face gets the mean outline, not none, and not one outside the crop."""
+    np.testing.assert_allclose(outline_of(made_whole(POINTS + np.float32(far))), outline_of(POINTS), atol=1e-6)
+
+
 def test_a_cheek_before_a_wall_is_as_narrow_as_in_a_picture() -> None:
     """Skin is skin up to its outline, and what lies beyond is the wall; between them there are a few px."""
     size, centre = 200.0, 150.0

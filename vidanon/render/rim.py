@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidanon.geometry import Array, apply, invert
-from vidanon.models.layout import settled
+from vidanon.models.layout import CANONICAL, settled
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix
 from vidanon.render.blend import away, carried, clipped, eased
 from vidanon.render.mask import facial
@@ -23,6 +23,8 @@ from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray, Region
 FOREHEAD = 1.35
 """How far up skin goes, of the way from the brows to where hair may begin at the most: to the edge of the mask, so that
 what hair is seen is the picture's."""
+LEAST_POINTS = 8
+"""Of a face's points and hairline, without which there is no outline."""
 CUTS = 3
 """How often the corners of an outline are cut (Chaikin 1974), until it is a curve."""
 SOFT, SOFTER = (0.8, 0.006), 0.025
@@ -63,8 +65,13 @@ def made_whole(points: FloatArray) -> FloatArray:
 
 
 def outline_of(points: FloatArray, *, forehead: float = FOREHEAD) -> Array:
-    """[N, 2] outline of a face's skin, of its keypoints [30, 2], both in 0..1 of the upright crop."""
+    """[N, 2] outline of a face's skin, of its keypoints [30, 2], both in 0..1 of the upright crop.
+
+    Where these lie so far out that they are of something else, it is that of the mean face.
+    """
     known = facial((points.astype(np.float64) - 0.5) * CROP_SCALE, forehead=forehead)
+    if len(known) < LEAST_POINTS:
+        known = facial((CANONICAL.numpy().astype(np.float64) - 0.5) * CROP_SCALE, forehead=forehead)
     curve = np.asarray(cv2.convexHull(known.astype(np.float32)), np.float64).reshape(-1, 2)
     for _ in range(CUTS):
         after = np.roll(curve, -1, axis=0)
