@@ -16,7 +16,8 @@ import numpy as np
 from vidanon.evaluate.photos import Still
 from vidanon.media.frames import Frame
 from vidanon.media.pixels import paste, read_region
-from vidanon.render.align import face_pose, region_of
+from vidanon.render.align import face_pose
+from vidanon.render.area import window_of
 from vidanon.render.casting import AS_DRAWN, Cast
 from vidanon.render.compose import FaceRenderer
 from vidanon.render.identity import person
@@ -132,13 +133,7 @@ def scrambled(still: Still, settings: RenderSettings, *, seed: int) -> Frame:
     patches = []
     for face in still.faces:
         pose = face_pose(face.box, face.points)
-        region = region_of(
-            pose,
-            width=still.frame.width,
-            height=still.frame.height,
-            feather=settings.feather,
-            margin=settings.mask_margin,
-        )
+        region = window_of(pose, width=still.frame.width, height=still.frame.height, settings=settings)
         if region is None:
             continue
         outlines = [

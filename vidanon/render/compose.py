@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from vidanon.errors import RenderError
 from vidanon.geometry import Array, apply
-from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, region_of, warp
+from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, warp
+from vidanon.render.area import window_of
 from vidanon.render.blend import (
     add_grain,
     faded,
@@ -31,7 +32,6 @@ from vidanon.render.blend import (
 from vidanon.render.casting import Cast, Look, choose, look
 from vidanon.render.cover import colour_around, cover
 from vidanon.render.features import blinking, looking, speaking
-from vidanon.render.head import REACH as HEAD_REACH
 from vidanon.render.head import head_alpha, with_head
 from vidanon.render.identity import latent, seed, unnamed
 from vidanon.render.jobs import Drawn, FaceJob, PaintedFace, Prepared, RenderedFace, Shown
@@ -103,13 +103,11 @@ class FaceRenderer:
 
         Raises RenderError if the face has no place: its box is no number.
         """
-        s = self.settings
         try:
             pose = face_pose(observation.box, observation.points)
         except ValueError as e:
             raise _unplaced(observation, e) from e
-        reach = HEAD_REACH if s.region == "head" else 0.0
-        return region_of(pose, width=width, height=height, feather=s.feather, margin=s.mask_margin, reach=reach)
+        return window_of(pose, width=width, height=height, settings=self.settings)
 
     def render(self, jobs: Sequence[FaceJob]) -> list[RenderedFace]:
         """A patch for each job, in order, each by itself: for stills. Raises RenderError as `finish`."""

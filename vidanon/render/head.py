@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from vidanon.render.align import FacePose
 from vidanon.render.cover import cell_means
-from vidanon.render.mask import core_mask, distance, outline_px, painted_window, slices
+from vidanon.render.mask import core_mask, distance, in_picture, outline_px, painted_window, slices, softened
 from vidanon.types import FACE_POINT_INDEX, FloatArray, Patch, Region
 
 ACROSS, UP, DOWN = 0.62, 0.88, 0.55
@@ -36,8 +36,7 @@ def head_alpha(pose: FacePose, points: ArrayLike, region: Region, *, margin: flo
 
     `points` [30, 2] are px, NaN = unknown; the face's mask with its `margin`, in face sizes, lies inside.
     """
-    turn = np.array([[np.cos(pose.roll), np.sin(pose.roll)], [-np.sin(pose.roll), np.cos(pose.roll)]])
-    ellipse = _ELLIPSE * pose.size @ turn + (pose.cx, pose.cy)
+    ellipse = in_picture(pose, _ELLIPSE)
     ears = np.asarray(points, np.float64)[_EARS]
     with np.errstate(invalid="ignore"):
         known = np.hypot(*(ears - (pose.cx, pose.cy)).T) < REACH * pose.size
@@ -46,8 +45,7 @@ def head_alpha(pose: FacePose, points: ArrayLike, region: Region, *, margin: flo
     face = outline_px(pose, points, margin=max(EAR, margin))
     hull = cv2.convexHull(np.concatenate([ellipse, rings, face]).astype(np.float32))
     away = distance(core_mask(np.asarray(hull, np.float64).reshape(-1, 2), region))
-    t = np.clip(away / np.float32(1 + FEATHER * pose.size), 0, 1)
-    return np.asarray(1 - t * t * (3 - 2 * t), np.float32)
+    return softened(away, FEATHER * pose.size)
 
 
 def with_head(face: Patch, skin: FloatArray, head: FloatArray, pixels: FloatArray, region: Region) -> Patch:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array
 from vidanon.render.align import CROP_SCALE, MARGIN_PX, POINT_LIMIT, FacePose
+from vidanon.render.blend import eased
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, ON_FACE, FloatArray, Region
 
 GUARD_PX = 4
@@ -57,7 +58,7 @@ _EYES, _NOSE, _CORNERS = (
     np.array([FACE_POINT_INDEX[name] for name in names])
     for names in (("right_eye", "left_eye"), ("nose",), ("mouth_right", "mouth_left"))
 )
-_SUBPIXEL_BITS = 8
+SUBPIXEL_BITS = 8
 LARGEST_PX = 64_000_000
 """px of a face that is still drawn whole, whatever part of it is in the window: twice those of an 8K picture"""
 
@@ -129,15 +130,20 @@ def crop_masks(pose: FacePose, points: ArrayLike, *, crop_px: int, margin: float
     What the renderer hides is GUARD_PX of the source more: with a face of n px that is `margin + GUARD_PX / n`.
     """
     outline = (unit_outline(pose, points, margin=margin) / CROP_SCALE + 0.5) * crop_px
-    return _fill(_fixed(outline), crop_px, crop_px).astype(np.float32)
+    return _fill(fixed_point(outline), crop_px, crop_px).astype(np.float32)
 
 
 def outline_px(pose: FacePose, points: ArrayLike, *, margin: float) -> Array:
     """The outline of `unit_outline` [N, 2] in px of the picture."""
+    return in_picture(pose, unit_outline(pose, points, margin=margin))
+
+
+def in_picture(pose: FacePose, places: Array) -> Array:
+    """Places [N, 2] in a face's own frame, in px of the picture."""
     c, s = math.cos(pose.roll), math.sin(pose.roll)
     back = np.array([[c, s], [-s, c]])
-    outline: Array = unit_outline(pose, points, margin=margin) * pose.size @ back + (pose.cx, pose.cy)
-    return outline
+    out: Array = places * pose.size @ back + (pose.cx, pose.cy)
+    return out
 
 
 def face_px(pose: FacePose, points: ArrayLike) -> Array:
@@ -147,8 +153,8 @@ def face_px(pose: FacePose, points: ArrayLike) -> Array:
 
 def core_mask(outline: Array, region: Region) -> NDArray[np.bool_]:
     """Pixels [h, w] of a window that an outline [N, 2] in picture px touches, the same in every window."""
-    fixed = _fixed(outline)
-    low, high = (fixed.min(axis=0) >> _SUBPIXEL_BITS) - 1, (fixed.max(axis=0) >> _SUBPIXEL_BITS) + 2
+    fixed = fixed_point(outline)
+    low, high = (fixed.min(axis=0) >> SUBPIXEL_BITS) - 1, (fixed.max(axis=0) >> SUBPIXEL_BITS) + 2
     # drawn whole: OpenCV clips a polygon's edges at its canvas, and rounds the ends anew
     reach = Region(*(int(v) for v in low), *(int(v) for v in high))
     core = np.zeros((region.height, region.width), np.bool_)
@@ -157,22 +163,22 @@ def core_mask(outline: Array, region: Region) -> NDArray[np.bool_]:
     if part.width <= 0 or part.height <= 0:
         return core
     if reach.width * reach.height > LARGEST_PX:
-        origin = (region.x0 << _SUBPIXEL_BITS, region.y0 << _SUBPIXEL_BITS)
+        origin = (region.x0 << SUBPIXEL_BITS, region.y0 << SUBPIXEL_BITS)
         return _fill(fixed - origin, region.width, region.height) > 0
-    drawn = _fill(fixed - (reach.x0 << _SUBPIXEL_BITS, reach.y0 << _SUBPIXEL_BITS), reach.width, reach.height)
+    drawn = _fill(fixed - (reach.x0 << SUBPIXEL_BITS, reach.y0 << SUBPIXEL_BITS), reach.width, reach.height)
     core[slices(part, region)] = drawn[slices(part, reach)] > 0
     return core
 
 
-def _fixed(outline: Array) -> NDArray[np.int64]:
+def fixed_point(outline: Array) -> NDArray[np.int64]:
     """An outline in fixed-point numbers, pixel centres at whole ones."""
-    return np.asarray(np.round((outline - 0.5) * (1 << _SUBPIXEL_BITS)), np.int64)
+    return np.asarray(np.round((outline - 0.5) * (1 << SUBPIXEL_BITS)), np.int64)
 
 
 def _fill(fixed: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint8]:
     """1 inside a convex outline and on the pixels its edge runs through."""
     canvas = np.zeros((height, width), np.uint8)
-    cv2.fillConvexPoly(canvas, fixed.astype(np.int32), 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    cv2.fillConvexPoly(canvas, fixed.astype(np.int32), 1, lineType=cv2.LINE_8, shift=SUBPIXEL_BITS)
     return canvas
 
 
@@ -188,9 +194,7 @@ def face_mask(
     """Masks of a face over a window; `margin` and `feather` in face sizes, `others` the outlines of other faces."""
     core = core_mask(outline_px(pose, points, margin=margin), region)
     away = distance(core)
-    # the first pixel outside lies at distance 1, so a feather of 0 is a hard edge
-    t = np.clip(away / np.float32(1 + feather * pose.size), 0, 1)
-    alpha: FloatArray = 1 - t * t * (3 - 2 * t)
+    alpha = softened(away, feather * pose.size)
     hidden = away <= GUARD_PX
     # drawn with a border, as a core beyond the window may have its guard band inside
     g = GUARD_PX
@@ -201,6 +205,12 @@ def face_mask(
     if other.any():
         hidden |= distance(other)[g:-g, g:-g] <= GUARD_PX
     return FaceMask(core, alpha, hidden)
+
+
+def softened(away: FloatArray, feather: float) -> FloatArray:
+    """Alpha [h, w] of an edge `feather` px wide: 1 where pixels are 0 px `away` from what is covered, then less."""
+    # the first pixel outside lies at distance 1, so a feather of 0 is a hard edge
+    return 1 - eased(away / np.float32(1 + feather))
 
 
 def painted_window(alpha: FloatArray, region: Region) -> Region:

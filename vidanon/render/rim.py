@@ -17,7 +17,7 @@ from vidanon.geometry import Array, apply, invert
 from vidanon.models.layout import CANONICAL, settled
 from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix
 from vidanon.render.blend import away, carried, clipped, eased
-from vidanon.render.mask import facial
+from vidanon.render.mask import SUBPIXEL_BITS, facial, fixed_point
 from vidanon.types import FACE_POINT_INDEX, LUMA, FloatArray, Region
 
 FOREHEAD = 1.35
@@ -83,7 +83,7 @@ def outline_of(points: FloatArray, *, forehead: float = FOREHEAD) -> Array:
 def depth(outline: Array, side: int) -> FloatArray:
     """[side, side] how far inside an outline [N, 2] (0..1 of a crop) each pixel lies, in sides; 0 outside."""
     drawn = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(drawn, [_fixed(outline * side)], 1, shift=8)
+    cv2.fillPoly(drawn, [fixed_point(outline * side).astype(np.int32)], 1, shift=SUBPIXEL_BITS)
     return away(drawn > 0) / np.float32(side)
 
 
@@ -156,7 +156,7 @@ def placed(outline: Array, passing: FloatArray, pose: FacePose, window: Region) 
     """[h, w] of a window: 1 inside an outline [N, 2] (0..1 of the crop), 0 outside, softly where `passing` [h, w]."""
     at = apply(invert(crop_matrix(pose, 1)), outline) - (window.x0, window.y0)
     drawn = np.zeros((window.height, window.width), np.float32)
-    cv2.fillPoly(drawn, [_fixed(at)], 1.0, shift=8)
+    cv2.fillPoly(drawn, [fixed_point(at).astype(np.int32)], 1.0, shift=SUBPIXEL_BITS)
     least = SOFT[0] + SOFT[1] * pose.size
     narrow, wide = (cv2.GaussianBlur(drawn, (0, 0), sigma) for sigma in (least, max(least, SOFTER * pose.size)))
     return np.asarray(narrow + passing * (wide - narrow), np.float32)
@@ -191,8 +191,3 @@ def _bare(points: FloatArray, side: int) -> tuple[FloatArray, FloatArray]:
     above = eased(brows - at, *ABOVE)[:, None] * across(_TEMPLES, FOREHEAD_WIDE)
     below = eased((at - mouth) / max(float(chin - mouth), 1e-3), *BELOW)[:, None] * across(_JAWS, NECK_WIDE)
     return np.asarray(above, np.float32), np.asarray(below, np.float32)
-
-
-def _fixed(at: Array) -> NDArray[np.int32]:
-    """Places in px as OpenCV's fixed-point numbers, pixel centres at whole ones."""
-    return np.asarray(np.round((at - 0.5) * 256), np.int32)

@@ -78,10 +78,7 @@ def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArr
 
     Beyond a frame without one nothing counts: a face not painted for a moment begins anew.
     """
-    others = {
-        c.frame - canvas.frame: c for c in around if c.track == canvas.track and c.crop.shape == canvas.crop.shape
-    }
-    near = [(d, c) for sign in (-1, 1) for d, c in _unbroken(others, sign, reach)]
+    near = _near(canvas, [c for c in around if c.crop.shape == canvas.crop.shape], reach)
     pins = _pins(canvas.points)
     side = len(canvas.crop)
     total, weight = canvas.crop.copy(), np.ones((side, side), np.float32)
@@ -107,8 +104,7 @@ def blended(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArr
 def averaged(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
     """[s, s, C] what lies beside a face, averaged over the frames that `blended` asks for: no rim is to flicker."""
     total, weight = canvas.beside.copy(), 1.0
-    others = {c.frame - canvas.frame: c for c in around if c.track == canvas.track}
-    for distance, other in [pair for sign in (-1, 1) for pair in _unbroken(others, sign, reach)]:
+    for distance, other in _near(canvas, around, reach):
         share = _share(distance, reach)
         total += np.float32(share) * other.beside
         weight += share
@@ -121,8 +117,7 @@ def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
     Of the frames that `blended` asks for, those count in which a part lies where it does in this one, or nearly: what
     is left of the landmarker's trembling goes, and what a mouth does stays.
     """
-    others = {c.frame - canvas.frame: c for c in around if c.track == canvas.track}
-    near = [(d, c.points) for sign in (-1, 1) for d, c in _unbroken(others, sign, reach)]
+    near = [(d, c.points) for d, c in _near(canvas, around, reach)]
     if not near:
         return canvas.points
     points = np.stack([p for _, p in near]).astype(np.float64)
@@ -151,6 +146,12 @@ def _nearest(here: Array, there: Array, share: Array, moved: float) -> Array:
 def _share(distance: int, reach: int) -> float:
     """0..1 how much a frame `distance` away counts beside this one, none from beyond `reach`."""
     return 0.5 * (1 + math.cos(math.pi * distance / (reach + 1)))
+
+
+def _near(canvas: Canvas, around: Sequence[Canvas], reach: int) -> list[tuple[int, Canvas]]:
+    """How far away, and which, the canvases of the same track before and after are, up to the first that is missing."""
+    others = {c.frame - canvas.frame: c for c in around if c.track == canvas.track}
+    return [pair for sign in (-1, 1) for pair in _unbroken(others, sign, reach)]
 
 
 def _unbroken(others: Mapping[int, Canvas], sign: int, reach: int) -> list[tuple[int, Canvas]]:
