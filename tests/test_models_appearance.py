@@ -102,7 +102,19 @@ def test_a_shut_eye_stays_shut(crossed: float) -> None:
         field = laid_out(points, 256)[0][0, :, int(x * 256), 1]
         return float(field[int(y * 256) + 2] - field[int(y * 256) - 2]) * 64
 
-    assert passed(shut) > 1.5 * passed(CANONICAL[None])
+    assert passed(shut) > 1.3 * passed(CANONICAL[None])
+
+
+def test_where_a_lid_goes_no_brow_follows() -> None:
+    """An eye that shuts pulls at the skin below the brow, not at the brow."""
+    shut = CANONICAL[None].clone()
+    lids = [FACE_POINT_INDEX["right_lid_upper"], FACE_POINT_INDEX["right_lid_lower"]]
+    shut[:, lids, 1] = shut[:, lids, 1].mean() + 0.01
+    brow = CANONICAL[[FACE_POINT_INDEX["right_brow_outer"], FACE_POINT_INDEX["right_brow_inner"]]].mean(0)
+    x, y = (int(v * 256) for v in brow)
+    pulled = (laid_out(shut, 256)[0] - laid_out(CANONICAL[None], 256)[0])[0, :, x, 1]
+    assert pulled[y - 4 : y + 3].abs().max() < 0.003
+    assert pulled[int(float(shut[0, lids[0], 1]) * 256)].abs() > 0.01
 
 
 def test_a_face_that_looks_ahead_hides_nothing() -> None:
@@ -188,14 +200,13 @@ def test_a_code_paints_its_own_face_best(met: tuple[Appearance, torch.Tensor, Cr
 
 
 def test_a_person_is_the_same_wherever_the_points_say(met: tuple[Appearance, torch.Tensor, CropSampler]) -> None:
-    """Painted at two places and brought back, the same features; another latent, others; beyond the face, nothing."""
-    model, _, _ = met
-    latent = torch.randn(1, 40, generator=torch.Generator().manual_seed(2))
-    here, there = CANONICAL[None], moved(1.2, 0.25, (0.04, 0.02))
-    back = [shape_free(model(p, model.person(latent), 96), p, 32) for p in (here, there)]
-    other = shape_free(model(here, model.person(-latent), 96), here, 32)
-    assert (back[0] - back[1]).abs().mean() < 0.25 * (back[0] - other).abs().mean()
-    assert model(here, model.person(latent), 96)[:, :, 0].abs().max() == 0
+    """Painted at two places and brought back, the same features; another code, others; beyond the face, nothing."""
+    model, known, _ = met
+    people = Person(known[:8], known.new_zeros(8, 3, 32, 32))
+    here, there = (p.expand(8, -1, -1) for p in (CANONICAL[None], moved(1.2, 0.25, (0.04, 0.02))))
+    back = [shape_free(model(p, people, 96), p, 32) for p in (here, there)]
+    assert (back[0] - back[1]).abs().mean() < 0.25 * (back[0] - back[0].roll(1, 0)).abs().mean()
+    assert model(here, people, 96)[:, :, 0].abs().max() == 0
 
 
 def test_people_nobody_is_have_traits_as_the_people_met_have_them(
@@ -210,7 +221,7 @@ def test_people_nobody_is_have_traits_as_the_people_met_have_them(
     odd = ~even & used
     assert even.any()
     assert odd.any()
-    assert 0.4 < drawn[:, even].std(0).mean() / known[:, even].std(0).mean() < 1.05
+    assert 0.35 < drawn[:, even].std(0).mean() / known[:, even].std(0).mean() < 1.05
     assert drawn[:, odd].std(0).max() < 0.3
     assert torch.equal(model.traits_of(torch.full((1, 40), 9.0)), model.traits_of(torch.full((1, 40), 5.5)))
 

@@ -126,9 +126,9 @@ def pooled(pairs: Sequence[tuple[Series, Series]]) -> Figures:
         jitter=_rms([(t.px, n) for t, n in lengths]),
         still_jitter=_rms([(t.still_px, n * t.still_share) for t, n in lengths if t.still_px is not None]),
         still_share=sum(t.still_share * n for t, n in lengths) / sum(n for _, n in lengths) if lengths else None,
-        mouth=_mean(np.array([r for s, o in pairs if (r := correlation(o.mouth, s.mouth)) is not None])),
-        mouth_gain=_mean(np.array([r for s, o in pairs if (r := gain(o.mouth, s.mouth)) is not None])),
-        lids=_mean(np.array([r for s, o in pairs if (r := correlation(o.lids, s.lids)) is not None])),
+        mouth=_weighed([(correlation(o.mouth, s.mouth), len(s.mouth)) for s, o in pairs]),
+        mouth_gain=_weighed([(gain(o.mouth, s.mouth), len(s.mouth)) for s, o in pairs]),
+        lids=_weighed([(correlation(o.lids, s.lids), len(s.lids)) for s, o in pairs]),
     )
 
 
@@ -149,6 +149,13 @@ def _known(lists: Iterable[Sequence[float]]) -> Array:
 
 def _mean(values: Array) -> float | None:
     return float(values.mean()) if len(values) else None
+
+
+def _weighed(values: Sequence[tuple[float | None, int]]) -> float | None:
+    """Mean of (value, weight), where there is a value."""
+    known = [(value, weight) for value, weight in values if value is not None]
+    whole = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / whole if whole else None
 
 
 def _rms(weighted: Sequence[tuple[float, float]]) -> float | None:

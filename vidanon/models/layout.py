@@ -45,6 +45,10 @@ CANONICAL = _canonical()
 """[30, 2] the mean training face in 0..1 of its upright crop, made symmetric"""
 
 _BROWS = [i for i, name in enumerate(FACE_POINTS) if "_brow_" in name]
+_BROW_ENDS = [[FACE_POINT_INDEX[f"{side}_brow_{end}"] for end in ("outer", "inner")] for side in ("right", "left")]
+_EYES = [FACE_POINT_INDEX[f"{side}_eye"] for side in ("right", "left")]
+_UNDER_BROWS = 0.3
+"""share of the way from there to the eye over which a brow reaches down"""
 _HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in crops"""
 _FRAME = torch.tensor([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
@@ -216,9 +220,14 @@ def kept(field: Tensor) -> Tensor:
 
 
 def controls(points: Tensor) -> Tensor:
-    """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], the hairline, the crop's border."""
+    """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], what follows from them, the border.
+
+    That is the hairline, and the middles of the brows: where a lid goes, no brow follows.
+    """
     hairline = points[:, _BROWS] + torch.tensor(_HAIRLINE, device=points.device)
-    return torch.cat([points[:, ON_FACE], hairline, _FRAME.to(points).expand(len(points), -1, -1)], 1)
+    brows = points[:, _BROW_ENDS].mean(2)
+    under = torch.lerp(brows, points[:, _EYES], _UNDER_BROWS)
+    return torch.cat([points[:, ON_FACE], hairline, brows, under, _FRAME.to(points).expand(len(points), -1, -1)], 1)
 
 
 def _bend(squared: Tensor) -> Tensor:
@@ -261,7 +270,8 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     pins = controls(open_)
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
     border = hidden.new_zeros(len(hidden), len(_FRAME))
-    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], border], 1)
+    brows = hidden[:, _BROW_ENDS].mean(2)
+    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], brows, brows, border], 1)
     at = grid(coarse, like=points)
     field = warp_field(pins, goals, at, slack).unflatten(1, (coarse, coarse))
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from vidanon.geometry import Array, apply, fit_similarity
-from vidanon.types import FACE_POINTS, ON_FACE, OPENINGS, FloatArray
+from vidanon.types import FACE_POINTS, JAW, ON_FACE, OPENINGS, FloatArray
 
 LEAST_POINTS = 5
 """keypoints known in both frames, or nothing is known of how one face becomes the other"""
@@ -29,10 +29,10 @@ TURNED = 0.02
 frame count 1/e"""
 AROUND = (0.09, 0.05, 0.05)
 """how far around the middle of each of OPENINGS that matters, in sides of the crop"""
-MOVED = 0.015
+MOVED = 0.01
 """root mean square of how far a part of the face has moved, in sides of the crop, that makes another frame count 1/e
 for where it lies ..."""
-SPOKEN, BLINKED = 0.006, 0.003
+SPOKEN, BLINKED = 0.0075, 0.004
 """... and the same of what mouth and eyes do: of their points, off their middle"""
 HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in sides of the crop"""
@@ -53,6 +53,8 @@ _PARTS = [
     )
 ]
 """Rows of what moves as one, and which change of its shape is no trembling"""
+_HEAD = [i for i in ON_FACE if i not in JAW]
+"""what tells how a head has moved; of the jaw's keypoints each lies elsewhere along it"""
 _FRAME: Array = np.array([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
 """the crop's border stays where it is"""
 
@@ -112,15 +114,16 @@ def averaged(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatAr
 
 
 def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
-    """The keypoints [30, 2] of a canvas, each part of the face held still while it does nothing.
+    """The keypoints [30, 2] of a canvas, each part of the face held still on the head while it does nothing.
 
-    Of the frames that `blended` asks for, those count in which a part lies where it does in this one, or nearly: what
-    is left of the landmarker's trembling goes, and what a mouth does stays.
+    Of the frames that `blended` asks for, laid on this one's head, those count in which a part lies where it does in
+    this one, or nearly: what is left of the landmarker's trembling goes, and what a mouth does stays, as does all that
+    the head does as a whole.
     """
     near = [(d, c.points) for d, c in _near(canvas, around, reach)]
     if not near:
         return canvas.points
-    points = np.stack([p for _, p in near]).astype(np.float64)
+    points = np.stack([_laid(p, canvas.points) for _, p in near])
     share = np.array([_share(d, reach) for d, _ in near])
     out = np.asarray(canvas.points, np.float64).copy()
     for part, done in _PARTS:
@@ -132,6 +135,15 @@ def held(canvas: Canvas, around: Sequence[Canvas], *, reach: int) -> FloatArray:
         place = _nearest(middle[None], middles[:, None], share, MOVED)
         out[rows] = place + _nearest(here - middle, there - middles[:, None], share, done)
     return np.asarray(out, np.float32)
+
+
+def _laid(points: FloatArray, here: FloatArray) -> Array:
+    """Keypoints [30, 2] of another frame, moved as the head has moved from there to `here` [30, 2]."""
+    one, two = np.asarray(points, np.float64), np.asarray(here, np.float64)
+    try:
+        return apply(fit_similarity(one[_HEAD], two[_HEAD]), one)
+    except ValueError:
+        return one  # nothing is known of the head
 
 
 def _nearest(here: Array, there: Array, share: Array, moved: float) -> Array:

@@ -39,6 +39,10 @@ SPEED_SECONDS = 0.3 + TICK
 """how far around a face's speed is looked for"""
 JITTER = 0.06
 """how much of such a distance jitter may make up"""
+RIDE_SECONDS = 0.09
+"""sigma by which a box's ride is smoothed: it need not tremble with the head, nor breathe with what its mouth does"""
+RIDE_LAG = (0.008, 0.02)
+"""how far that may take it from its ride, in face sizes, until it counts less, and from where on not at all"""
 USUAL_SECONDS = 1.0 + TICK
 """how far around its usual size is looked for"""
 LONER = 0.6
@@ -101,11 +105,23 @@ def fill(times: Array, seen: NDArray[np.intp], path: Array, camera: Sequence[Vie
 def settled(times: Array, path: Array, weights: Array, sigma: float, *, ride: Array) -> Array:
     """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that.
 
-    `ride` [N, 4] is where the face's own pixels take it (ride.py): only what the two differ by is smoothed.
+    `ride` [N, 4] is where the face's own pixels take it (ride.py): what the two differ by is smoothed that much, the
+    ride itself by `RIDE_SECONDS`.
     """
     size = np.exp(path[:, 2:].mean(axis=1, keepdims=True))
     unit = np.hstack([size, size, np.full((len(path), 2), SIZE_UNIT)])
-    return np.asarray(ride + eased(times, path - ride, weights, sigma, unit=unit), np.float64)
+    return np.asarray(_calmed(times, ride, unit) + eased(times, path - ride, weights, sigma, unit=unit), np.float64)
+
+
+def _calmed(times: Array, ride: Array, unit: Array) -> Array:
+    """A ride [N, 4] without what is too small and too quick to matter; `unit` [N, 4] is what counts as 1."""
+    evened = np.ones(len(times))
+    calm = smooth(times, ride, evened, RIDE_SECONDS)
+    away = np.abs((calm - ride) / unit).max(axis=1)
+    need = np.clip((away - RIDE_LAG[0]) / (RIDE_LAG[1] - RIDE_LAG[0]), 0, 1)
+    # As in `eased`, but whoever rides trembles little: there is no jitter to allow for.
+    share = np.maximum(need, smooth(times, need[:, None], evened, RIDE_SECONDS)[:, 0])[:, None]
+    return np.asarray(calm + np.clip(share, 0, 1) * (ride - calm), np.float64)
 
 
 def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Array | float = 1.0) -> Array:
