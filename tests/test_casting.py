@@ -238,13 +238,15 @@ def test_a_name_is_one_face_in_every_clip_and_a_track_number_is_not(fitted: Gene
 
 
 def test_the_cast_reaches_the_picture(fitted: Generator) -> None:
-    """Another draw is another face, another tone another colour."""
+    """Another draw is another face, another tone another colour; what is darker than usual is not as dark."""
     r = renderer(fitted)
     plain = job(r, "somebody")
     first = r.render([plain])[0]
     drawn = r.render([replace(plain, cast=replace(AS_DRAWN, draw=3))])[0]
     lit = r.render([replace(plain, cast=replace(AS_DRAWN, tone=np.full(3, 1.4, np.float32)))])[0]
-    assert first.method == drawn.method == lit.method == "gan"
+    usual = r.render([replace(plain, cast=replace(AS_DRAWN, lightness=0.0))])[0]
+    assert first.method == drawn.method == lit.method == usual.method == "gan"
+    assert usual.patch.rgb.mean() > first.patch.rgb.mean()
     assert not np.array_equal(first.patch.rgb, drawn.patch.rgb)
     assert (lit.patch.rgb * lit.patch.alpha[..., None]).mean() > (first.patch.rgb * first.patch.alpha[..., None]).mean()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from card_painter import CardPainter, request
 
 from vidanon.models.layout import CANONICAL
 from vidanon.render.casting import AS_DRAWN, Look, look
 from vidanon.render.generate import PaintRequest
-from vidanon.render.toning import MOST, UNKNOWN, Light, Skin, gains, lights, neck, skins
+from vidanon.render.toning import MOST, UNKNOWN, Light, Skin, gains, lights, neck, skins, steadied, usual_lightness
 from vidanon.types import FloatArray
 
 LATENT = np.zeros(6, np.float32)
@@ -155,9 +157,41 @@ def test_skin_without_a_neck_goes_towards_the_usual_and_in_the_dark_it_does_not(
     assert moved(bare(-0.9, beside=np.full((300, 3), -0.9, np.float32))) < 0.02
 
 
+def test_light_skin_is_ruddier_than_painted_and_dark_skin_as_painted() -> None:
+    """A net's light skin is pale; where necks tell the light it is theirs."""
+    none, grey = np.zeros((0, 3), np.float32), Light(np.zeros(3), 1.0)
+
+    def redder(light: float, scene: Light = UNKNOWN) -> float:
+        colour = np.full(3, light)
+        r, _, b = gains([Skin(colour, colour, none, 0.01, usual=light)], 1.0, scene)
+        return float(np.log(r / b))
+
+    assert 0.12 < redder(-0.2) < 0.18
+    assert 0 < redder(-0.6) < redder(-0.2)
+    assert redder(-1.2) == 0
+    assert redder(-0.2, grey) == 0
+
+
+def test_skin_is_as_light_as_it_usually_is_until_the_light_changes() -> None:
+    """Half a turned head's shade is hardly seen, a shadow somebody walks into is; what has no colour is left."""
+
+    def left(off: float) -> float:
+        return off + math.log(steadied(np.full(3, 0.5 * math.exp(off), np.float32), math.log(0.5)))
+
+    assert abs(left(0.05)) < 0.005
+    assert left(0.2) == pytest.approx(0.1, abs=1e-3)
+    assert left(-0.2) == pytest.approx(-0.1, abs=1e-3)
+    assert left(-0.8) < -0.7
+    assert steadied(np.full(3, 0.5, np.float32), None) == 1
+    assert steadied(np.full(3, np.nan, np.float32), -0.7) == 1
+    assert usual_lightness([]) is None
+    people = people_in((1.0, 1.0, 1.0))
+    assert usual_lightness(people[0]) == pytest.approx(np.median([one.painted.mean() for one in people[0]]))
+
+
 def test_of_two_guesses_at_a_hue_the_warmer_is_taken_until_the_light_is_known() -> None:
     """Painted redder than expected stays; in a light that necks tell, skin is as they say, colder if need be."""
-    warm, cold = np.array([-0.4, -0.7, -0.9]), np.array([-0.5, -0.6, -0.7])
+    warm, cold = np.array([-0.8, -1.1, -1.3]), np.array([-0.9, -1.0, -1.1])
     none = np.zeros((0, 3), np.float32)
     for painted, expected in ((warm, cold), (cold, warm)):
         one = Skin(painted, expected, none, 0.01, usual=float(painted.mean()))

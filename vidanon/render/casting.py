@@ -34,6 +34,8 @@ class Cast:
     """which of the latents that their identity may get"""
     tone: FloatArray = field(default_factory=_as_painted)
     """[3] gains of the painted face's R', G' and B'"""
+    lightness: float | None = None
+    """how light its skin is usually painted: mean natural logarithm of R', G' and B'; None = nobody knows"""
 
 
 AS_DRAWN = Cast()

@@ -48,7 +48,7 @@ from vidanon.render.rim import continued, rimmed
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.skin import beside, skin_of
 from vidanon.render.steady import Canvas, averaged, blended, held
-from vidanon.render.toning import gains, lights, skins
+from vidanon.render.toning import gains, lights, skins, steadied, usual_lightness
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
 from vidanon.types import FloatArray, Method, Observation, Patch, Region
@@ -151,7 +151,8 @@ class FaceRenderer:
             together = np.ones((len(drawn), len(drawn)), np.bool_)
         light = lights([one.skins for one in drawn], together)
         return [
-            Cast(one.number, gains(one.skins, self.settings.tone, here)) for one, here in zip(drawn, light, strict=True)
+            Cast(one.number, gains(one.skins, self.settings.tone, here), usual_lightness(one.skins))
+            for one, here in zip(drawn, light, strict=True)
         ]
 
     def paint(self, jobs: Sequence[FaceJob]) -> list[PaintedFace]:
@@ -243,7 +244,10 @@ class FaceRenderer:
         """What the generator made, in the colours of the scene."""
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
-        fitted = toned(fitted, shown.visible, p.job.cast.tone)
+        assert self._painter is not None
+        cast = p.job.cast
+        steady = steadied(self._painter.skin_colour(fitted, shown.request), cast.lightness)
+        fitted = toned(fitted, shown.visible, cast.tone * np.float32(steady))
         near = beside(fitted, shown.context, shown.visible, shown.request.points)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points, near)
 
