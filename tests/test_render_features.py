@@ -175,6 +175,17 @@ def test_a_blink_asks_nothing_of_what_is_unknown() -> None:
     assert np.array_equal(blinking(unknown), unknown, equal_nan=True)
 
 
+def test_in_haze_nothing_is_as_dark_or_as_light() -> None:
+    """Eyes and mouth are half as far from the skin in half of the contrast, and where they were."""
+    points = posed(lip_lower_inner=(0, 0.03))
+    whole, half = (
+        speaking(looking(skin(), points, clear=share), points, clear=share) @ LUMA - SKIN @ LUMA for share in (1.0, 0.5)
+    )
+    for end in (np.min, np.max):
+        assert end(half) == pytest.approx(0.5 * end(whole), rel=0.25)
+    assert np.corrcoef(whole.ravel(), half.ravel())[0, 1] > 0.95
+
+
 def test_teeth_stand_side_by_side() -> None:
     """Along the upper row of an open mouth the light goes up and down: between two teeth there is less."""
     points = posed(lip_lower_inner=(0, 0.05), mouth_right=(-0.02, 0), mouth_left=(0.02, 0))

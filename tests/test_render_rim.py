@@ -9,6 +9,7 @@ from vidanon.models.layout import CANONICAL
 from vidanon.render.align import CROP_SCALE, FacePose
 from vidanon.render.rim import continued, depth, made_whole, outline_of, placed, rimmed
 from vidanon.render.skin import Skin, beside, skin_of
+from vidanon.render.texture import clearness
 from vidanon.types import FACE_POINT_INDEX, JAW, LUMA, FloatArray, Region
 
 SIDE = 128
@@ -32,7 +33,7 @@ def scene(*, above: list[float], below: list[float]) -> tuple[FloatArray, np.nda
 def dressed(context: FloatArray, visible: np.ndarray) -> Skin:
     """A face painted in one colour of skin, in a scene."""
     near = beside(crop_of(SKIN), context, visible, POINTS)
-    return skin_of(crop_of(SKIN), NOBODY, near, context=context, visible=visible, points=POINTS)
+    return skin_of(crop_of(SKIN), NOBODY, near, visible=visible, points=POINTS, clear=clearness(context, visible))
 
 
 def test_the_outline_runs_along_the_jaw_and_to_the_edge_of_the_mask_above() -> None:

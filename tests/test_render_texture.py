@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidanon.render.texture import CONTRAST, DIM, FLATTEST, RANGE, contrast_of, roundness, textured
+from vidanon.render.texture import CONTRAST, DIM, FLATTEST, RANGE, clearness, roundness, textured
 from vidanon.types import LUMA, FloatArray
 
 SIDE = 64
@@ -86,24 +86,31 @@ def test_haze_takes_contrast_and_a_scene_that_is_not_seen_takes_none() -> None:
     """By the darkest and the lightest that is seen; black and white have all, one grey has the least there is."""
     seen = np.ones((SIDE, SIDE), np.bool_)
     ramp = np.linspace(0, 1, SIDE, dtype=np.float32)[None, :, None] * EVEN
-    assert contrast_of(ramp, seen) == pytest.approx(CONTRAST)
-    haze = contrast_of(np.float32(0.4) + np.float32(RANGE / 2) * ramp, seen)
-    assert haze == pytest.approx(CONTRAST / 2, rel=0.05)
-    assert contrast_of(flat(), seen) == pytest.approx(CONTRAST * FLATTEST)
-    assert contrast_of(flat(), ~seen) == CONTRAST
+    assert clearness(ramp, seen) == 1
+    assert clearness(np.float32(0.4) + np.float32(RANGE / 2) * ramp, seen) == pytest.approx(0.5, rel=0.05)
+    assert clearness(flat(), seen) == FLATTEST
+    assert clearness(flat(), ~seen) == 1
+    clear, hazy = (textured(flat(), somebody(), disc(), EVEN, share)[56:72, 56:72].std() for share in (0.5, 0.25))
+    assert hazy == pytest.approx(clear / 2, rel=0.05)
 
 
 def test_a_head_is_round() -> None:
-    """Light falls off towards the sides, steeper the nearer; in the middle nothing is lost, and red the least."""
+    """Light falls off towards the sides, steeper the nearer; in the middle nothing is lost, and red the least.
+
+    At the chin it does so too, on the forehead not.
+    """
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     outline = np.stack([0.5 + 0.25 * np.cos(angle), 0.5 + 0.35 * np.sin(angle)], axis=1)
-    row = roundness(outline, 128)[64]
+    head = roundness(outline, 128)
+    row = head[64]
     assert row[64] == pytest.approx(1, abs=0.01)
     inside = row[64 : 64 + 31, 1]
     assert (np.diff(np.diff(inside)) < 1e-4).all()
     assert 0.6 < inside[-1] < 0.85
     assert row[90, 0] > row[90, 1]
     assert row[90, 1] > row[90, 2]
+    assert head[int(0.84 * 128), 64, 1] < 0.92
+    np.testing.assert_allclose(head[int(0.2 * 128), 40:88], row[40:88], atol=1e-3)
 
 
 def test_red_is_kept_and_blue_is_not() -> None:

@@ -48,6 +48,7 @@ from vidanon.render.rim import continued, rimmed
 from vidanon.render.shape import SHAPE_TRAITS, own_shape
 from vidanon.render.skin import beside, skin_of
 from vidanon.render.steady import Canvas, averaged, blended, held
+from vidanon.render.texture import clearness
 from vidanon.render.toning import gains, lights, skins, steadied, usual_lightness
 from vidanon.settings import RenderSettings
 from vidanon.threads import Threads
@@ -266,13 +267,13 @@ class FaceRenderer:
         amount = self.settings.detail * there
         side = len(crop) * (2 if enlarged > CLOSE else 1)
         person = self._features(shown, points, side) if amount > 0 else None
-        skin = None
+        skin, clear = None, clearness(shown.context, shown.visible)
         if person is not None:
             near = averaged(face.canvas, around, reach=self.reach_frames)
-            skin = skin_of(crop, person, near, context=shown.context, visible=shown.visible, points=points)
+            skin = skin_of(crop, person, near, visible=shown.visible, points=points, clear=clear)
         fitted = whole if skin is None else skin.over(whole, amount)
-        fitted = speaking(fitted, points, self.settings.lively * there)
-        fitted = looking(fitted, points, self.settings.lively * there)
+        for drawn in (speaking, looking):
+            fitted = drawn(fitted, points, self.settings.lively * there, clear=math.sqrt(clear))
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not
             number = f"grain {o.frame} {o.track}"

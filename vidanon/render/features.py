@@ -83,27 +83,28 @@ def blinking(points: FloatArray) -> FloatArray:
     return out
 
 
-def looking(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
+def looking(painted: FloatArray, points: FloatArray, amount: float = 1.0, *, clear: float = 1.0) -> FloatArray:
     """The crop [S, S, 3] with eyes that look where its pupils are.
 
-    `points` [30, 2] in 0..1 of the crop, NaN = unknown: what they do not tell is left as it was painted. `amount` 0..1.
+    `points` [30, 2] in 0..1 of the crop, NaN = unknown: what they do not tell is left as it was painted. `amount` 0..1;
+    in haze dark and light are `clear`, 0..1, times as far from the skin (texture.py).
     """
     length = _length(points)
     if amount <= 0 or not _legible(painted, length):
         return painted
     drawn = painted.copy()
     for side in ("right", "left"):
-        _eye(drawn, points, side, length, amount)
+        _eye(drawn, points, side, length=length, amount=amount, clear=clear)
     return drawn
 
 
-def speaking(painted: FloatArray, points: FloatArray, amount: float = 1.0) -> FloatArray:
+def speaking(painted: FloatArray, points: FloatArray, amount: float = 1.0, *, clear: float = 1.0) -> FloatArray:
     """The crop [S, S, 3] with a mouth that is as open as its lips are apart; the rest as `looking`."""
     length = _length(points)
     if amount <= 0 or not _legible(painted, length):
         return painted
     drawn = painted.copy()
-    _mouth(drawn, points, length, amount)
+    _mouth(drawn, points, length, amount, clear)
     return drawn
 
 
@@ -121,7 +122,7 @@ def _length(points: FloatArray) -> float:
     return float(np.hypot(*(_at(points, "mouth_right", "mouth_left") - _at(points, "right_eye", "left_eye"))))
 
 
-def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount: float) -> None:
+def _eye(drawn: FloatArray, points: FloatArray, side: str, *, length: float, amount: float, clear: float) -> None:
     names = (f"{side}_pupil", f"{side}_lid_upper", f"{side}_lid_lower", f"{side}_eye")
     pupil, upper, lower, eye = (_at(points, name) for name in names)
     middle = (_at(points, "right_brow_inner", "left_brow_inner") + _at(points, "nose")) / 2
@@ -146,21 +147,21 @@ def _eye(drawn: FloatArray, points: FloatArray, side: str, length: float, amount
     patch = drawn[window]
     inner = between * np.clip(1 - across, 0, 1)
     white = np.asarray(WHITE[0], np.float32) * tint * np.float32(skin)
-    patch += (np.float32(amount * WHITE[1]) * inner)[..., None] * (white - patch)
+    patch += (np.float32(amount * clear * WHITE[1]) * inner)[..., None] * (white - patch)
     for reach, dark in zip((radius, PUPIL * radius), DARK, strict=True):
         weight = np.float32(amount) * between * _inside(reach - away, soft)
         luma = np.maximum(patch @ LUMA, 1e-3)
-        patch *= (1 + weight * (np.minimum(dark * skin / luma, 1) - 1))[..., None]
+        patch *= (1 + weight * (np.minimum((1 - clear * (1 - dark)) * skin / luma, 1) - 1))[..., None]
     gx, gy, wide, light = GLINT
     off = np.hypot((x - pupil[0]) / narrow + gx * radius, y - pupil[1] + gy * radius) / max(wide * radius, soft / 2)
-    glint = np.float32(amount * light * skin) * between * np.exp(-0.5 * off * off)
+    glint = np.float32(amount * clear * light * skin) * between * np.exp(-0.5 * off * off)
     patch += glint[..., None]
     line = np.exp(-0.5 * np.square((y - low) / max(LASHES[0] * length, soft / 2))) * eased(across, 1.15, 0.5)
-    patch *= (1 - np.float32(amount * LASHES[1]) * line)[..., None]
+    patch *= (1 - np.float32(amount * clear * LASHES[1]) * line)[..., None]
     np.clip(patch, 0, 1, out=patch)
 
 
-def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) -> None:
+def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float, clear: float) -> None:
     one, other = _at(points, "mouth_right"), _at(points, "mouth_left")
     upper, lower = _at(points, "lip_upper_inner"), _at(points, "lip_lower_inner")
     width = float(np.hypot(*(other - one)))
@@ -189,7 +190,8 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     arch = 1 - np.square(np.minimum(np.abs(u - centre) / np.maximum(half, 1e-6), 1))
     low, high = top * arch, bottom * arch
     inside = _inside(v - low, soft) * _inside(high - v, soft) * eased(arch, 0.0, 0.3)
-    skin, tint = _light(np.mean(cheeks, axis=0))
+    cheek = np.mean(cheeks, axis=0)
+    skin, tint = _light(cheek)
     bite = min((BITE[0] + smile * (BITE[1] - BITE[0])) * opening, LONGEST) * length
     shade = eased(v - low, -soft, 0.5 * bite)  # of the upper lip
     teeth = _inside(low + bite * np.sqrt(arch) - v, soft) * (0.35 + 0.6 * arch) * (0.6 + 0.4 * shade)
@@ -200,6 +202,7 @@ def _mouth(drawn: FloatArray, points: FloatArray, length: float, amount: float) 
     colour = np.asarray(CAVITY, np.float32) * np.float32(skin)
     colour = colour + (tongue[..., None] * 0.8) * (np.asarray(TONGUE, np.float32) * np.float32(skin) - colour)
     colour = colour + teeth[..., None] * (np.asarray(TEETH, np.float32) * tint * np.float32(skin) - colour)
+    colour = cheek + np.float32(clear) * (colour - cheek)
     patch = drawn[window]
     patch += (np.float32(amount) * inside)[..., None] * (colour - patch)
     np.clip(patch, 0, 1, out=patch)

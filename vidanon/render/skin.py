@@ -16,7 +16,7 @@ from vidanon.geometry import Array
 from vidanon.render.align import FacePose
 from vidanon.render.blend import clipped, eased, place
 from vidanon.render.rim import depth, made_whole, neighbours, outline_of, passed_over, placed
-from vidanon.render.texture import contrast_of, roundness, textured
+from vidanon.render.texture import roundness, textured
 from vidanon.types import FloatArray, Region
 
 SURELY = 0.7
@@ -64,15 +64,18 @@ def skin_of(
     person: FloatArray,
     near: FloatArray,
     *,
-    context: FloatArray,
     visible: NDArray[np.bool_],
     points: FloatArray,
+    clear: float,
 ) -> Skin:
-    """The skin of a painted face [S, S, 3] with a person's features [D, D, 4] (`textured`); the rest as `beside`."""
+    """The skin of a painted face [S, S, 3] with a person's features [D, D, 4] in a scene so `clear` (texture.py).
+
+    The rest as `beside`.
+    """
     points = made_whole(points)
     sure = outline_of(points, forehead=SURELY)
     inner, shape = _inner(sure, len(crop)), roundness(sure, len(crop))
-    skin = textured(crop, person, inner, shape, contrast_of(context, visible))
+    skin = textured(crop, person, inner, shape, clear)
     skin, passing = passed_over(skin, near, visible, points)
     return Skin(skin, outline_of(points), passing)
 
