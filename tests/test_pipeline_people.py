@@ -41,11 +41,11 @@ def test_a_short_gap_is_filled_and_a_still_has_none() -> None:
 
 
 def test_a_seen_a_padded_and_a_hidden_face() -> None:
-    """In full where it is seen; in the outer half of the padding less and less; behind somebody not at all."""
+    """In full where it is seen; in the padding soon not any more; behind somebody not at all."""
     who = somebody()
     assert [who.fade(frame, "detected") for frame in (10, 99, 150, 200)] == [0, 0, 0, 0]
     before = [who.fade(frame, "padded") for frame in range(10)]
     assert before == sorted(before, reverse=True)
-    assert (before[0], before[5]) == (1, 0)
-    assert who.fade(210, "padded") == 1
+    assert before[6:] == pytest.approx([1, 0.75, 0.5, 0.25])
+    assert [who.fade(frame, "padded") for frame in (201, 210)] == [0.25, 1]
     assert who.fade(120, "hidden") == 1

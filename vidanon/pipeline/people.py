@@ -17,6 +17,8 @@ from vidanon.types import FloatArray, Method, Source, Track
 GUESSED = (0.3, 0.6)
 """Seconds from where a face was last, or is next, seen (by the detector, or its pixels by flow) from which on a guessed
 one dissolves, and is gone."""
+PADDED = 0.16
+"""Seconds over which it does so in its padding: of who walks behind a column nothing is to be seen there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,9 @@ class Somebody:
     def fade(self, frame: int, source: Source) -> float:
         """0..1 how far a new face has dissolved into the colours around it, where little says that there is a face.
 
-        In its padding it does in the outer half: in the inner one the face is likely there. In a gap it does away from
-        where the face was seen. 1 where it is thought to be behind somebody: nobody gets a second face on their chest,
-        and if it is there after all, it is covered.
+        In its padding it does at once, as neither detector nor flow saw it any more, in a gap away from where it was
+        seen. 1 where it is thought to be behind somebody: nobody gets a second face on their chest. If it is there
+        after all, it is covered.
         """
         if source == "hidden":
             return 1.0
@@ -53,10 +55,7 @@ class Somebody:
         if first <= frame <= last:
             away = self._unseen(frame) * self.interval
             return min(max((away - GUESSED[0]) / (GUESSED[1] - GUESSED[0]), 0.0), 1.0)
-        part = (
-            (first - frame) / (first - self.track.first) if frame < first else (frame - last) / (self.track.last - last)
-        )
-        return max(0.0, 2 * part - 1)
+        return min(max(first - frame, frame - last) * self.interval / PADDED, 1.0)
 
     def _unseen(self, frame: int) -> int:
         """Frames to the nearest one in which it was seen."""

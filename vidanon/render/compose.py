@@ -245,10 +245,10 @@ class FaceRenderer:
         """What the generator made, in the colours of the scene."""
         surroundings = None if shown.visible.any() else colour_around(p.rgb, p.mask.hidden)
         fitted = match_colour(crop, shown.context, shown.visible, surroundings=surroundings)
-        assert self._painter is not None
-        cast = p.job.cast
-        steady = steadied(self._painter.skin_colour(fitted, shown.request), cast.lightness)
-        fitted = toned(fitted, shown.visible, cast.tone * np.float32(steady))
+        tone, usual = p.job.cast.tone, p.job.cast.lightness
+        if usual is not None and self._painter is not None:
+            tone = tone * np.float32(steadied(self._painter.skin_colour(fitted, shown.request), usual))
+        fitted = toned(fitted, shown.visible, tone)
         near = beside(fitted, shown.context, shown.visible, shown.request.points)
         return Canvas(p.job.observation.track, p.job.observation.frame, fitted, shown.request.points, near)
 

@@ -151,9 +151,9 @@ def usual_lightness(person: Sequence[Skin]) -> float | None:
     return float(np.median([one.painted.mean() for one in person])) if person else None
 
 
-def steadied(colour: FloatArray, usual: float | None) -> float:
+def steadied(colour: FloatArray, usual: float) -> float:
     """The gain that brings skin painted in a `colour` [3] nearer to how light it usually is: a clip has one light."""
-    if usual is None or not np.isfinite(colour).all():
+    if not np.isfinite(colour).all():
         return 1.0
     off = float(_logs(colour).mean()) - usual
     return math.exp(-off / (1 + (off / UNSTEADY) ** 2))
