@@ -8,7 +8,6 @@ import pytest
 from vidanon.render.align import FacePose, crop_matrix, warp
 from vidanon.render.blend import (
     add_grain,
-    faded,
     grain_of,
     joined,
     match_colour,
@@ -122,25 +121,3 @@ def test_grain_is_the_same_for_the_same_seed_and_none_where_there_is_none() -> N
     assert not np.array_equal(noisy, add_grain(flat, 0.02, seed=6))
     assert add_grain(flat, 0.001, seed=5) is flat
     assert float(add_grain(flat, 0.5, seed=5).std()) < 0.04
-
-
-def test_a_face_fades_into_its_surroundings_and_never_into_itself() -> None:
-    """Fully faded, a crop is what is around it, smooth, and the same whatever was painted or hidden."""
-    context = np.zeros((64, 64, 3), np.float32)
-    context[:, :32], context[:, 32:] = (0.8, 0.2, 0.2), (0.2, 0.2, 0.8)
-    visible = np.ones((64, 64), np.bool_)
-    visible[12:52, 12:52] = False
-    rng = np.random.default_rng(0)
-    painted = rng.random((64, 64, 3), dtype=np.float32)
-    other = context.copy()
-    other[~visible] = 0.5
-    gone = faded(painted, context, visible, 1.0)
-    assert np.array_equal(gone, faded(painted, other, visible, 1.0))
-    assert np.abs(gone - faded(1 - painted, context, visible, 1.0)).max() < 1e-6
-    assert np.abs(np.diff(gone[..., 0], axis=1)).max() < 0.08
-    assert gone[32, 16, 0] > 0.6
-    assert gone[32, 48, 0] < 0.4
-    assert np.array_equal(faded(painted, context, visible, 0.0), painted)
-    half = faded(painted, context, visible, 0.5)
-    assert half == pytest.approx((painted + gone) / 2, abs=1e-5)
-    assert np.array_equal(faded(painted, context, np.zeros_like(visible), 1.0), painted)

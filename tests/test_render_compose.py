@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,6 +112,26 @@ def test_the_patch_is_blind_to_the_face(method: Method, box: tuple[float, float,
     for other in (picture(1), np.zeros_like(rgb), np.full_like(rgb, np.nan)):
         changed = np.where(hidden[..., None], other, rgb)
         assert same(before, r.render([job(r, o, changed)])[0])
+
+
+def test_a_face_dissolves_into_what_is_around_it_and_never_into_itself() -> None:
+    """Gone, it is what is seen beside it, whoever it was; half-way it is half of it; what lies under it never shows."""
+    o, r = face(100, 80, 180, 180), renderer()
+    rgb = np.zeros((H, W, 3), np.float32)
+    rgb[:, : W // 2], rgb[:, W // 2 :] = (0.8, 0.2, 0.2), (0.2, 0.2, 0.8)
+    whole = job(r, o, rgb)
+    there, half, gone = (r.render([replace(whole, fade=fade)])[0] for fade in (0.0, 0.5, 1.0))
+    assert not gone.fallback
+    assert same(gone, r.render([replace(whole, fade=1.0, identity="somebody else")])[0])
+    assert half.patch.rgb == pytest.approx((there.patch.rgb + gone.patch.rgb) / 2, abs=0.01)
+    middle = gone.patch.rgb[gone.patch.rgb.shape[0] // 2]
+    assert middle[2, 0] > 0.7
+    assert middle[-3, 2] > 0.7
+    assert np.abs(np.diff(middle, axis=0)).max() < 0.1
+    hidden = core_of(o, hidden=True)
+    for fade, before in ((0.5, half), (1.0, gone)):
+        changed = np.where(hidden[..., None], picture(1), rgb)
+        assert same(before, r.render([replace(job(r, o, changed), fade=fade)])[0])
 
 
 def test_the_patch_does_see_the_surroundings() -> None:

@@ -32,11 +32,6 @@ only so far outside the hidden area."""
 EDGE = 1 / 64
 """Width (sigma) of what is blurred along the edge of the visible, and of the Gaussian, in sides of the crop."""
 
-FILL = 1 / 6
-"""Width (sigma) of the Gaussian that carries the surroundings into a face that fades, in sides of the crop ..."""
-FILL_REST = 0.02
-"""... and how much their mean counts besides, where it does not reach."""
-
 TONED = 1 / 12
 """How far inside the hidden area skin has its own tone in full, in sides of the crop ..."""
 BRIGHT = 0.85
@@ -114,21 +109,6 @@ def clipped(colour: ArrayLike) -> FloatArray:
 def _spread(plane: FloatArray, sigma: float, *, border: int = cv2.BORDER_CONSTANT) -> FloatArray:
     blurred = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=border)
     return np.asarray(blurred, np.float32).reshape(plane.shape)
-
-
-def faded(painted: FloatArray, context: FloatArray, visible: NDArray[np.bool_], share: float) -> FloatArray:
-    """The painted crop [S, S, 3] passing over into the colours around it: 0 = as painted, 1 = nothing but these.
-
-    For the ends of tracks, where there may be no face any more: it dissolves, and what is under it never shows.
-    """
-    if share <= 0 or not visible.any():
-        return painted
-    side = len(painted)
-    weight = visible.astype(np.float32)
-    mean = (context * weight[..., None]).sum(axis=(0, 1)) / weight.sum()
-    known = _spread(context * weight[..., None], FILL * side)
-    fill = (known + FILL_REST * mean) / (_spread(weight, FILL * side)[..., None] + FILL_REST)
-    return clipped(painted + (fill - painted) * eased(share))
 
 
 def toned(painted: FloatArray, visible: NDArray[np.bool_], gains: FloatArray) -> FloatArray:

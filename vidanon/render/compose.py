@@ -22,7 +22,7 @@ from vidanon.render.align import CROP_SCALE, FacePose, crop_matrix, face_pose, w
 from vidanon.render.area import window_of
 from vidanon.render.blend import (
     add_grain,
-    faded,
+    eased,
     grain_of,
     joined,
     match_colour,
@@ -258,13 +258,13 @@ class FaceRenderer:
             return None
         o = p.job.observation
         crop = blended(face.canvas, around, reach=self.reach_frames)
-        crop = faded(crop, shown.context, shown.visible, p.job.fade)
         window = painted_window(p.mask.alpha, p.region)
         enlarged = CROP_SCALE * p.pose.size / len(crop)
-        there = 1 - p.job.fade
+        # where nothing else is seen there is nothing to dissolve into
+        there = 1.0 if p.mask.hidden.all() else 1 - float(eased(p.job.fade))
         points = blinking(held(face.canvas, around, reach=self.reach_frames))
         whole = joined(crop, shown.context, shown.visible)
-        amount = self.settings.detail * there
+        amount = self.settings.detail
         side = len(crop) * (2 if enlarged > CLOSE else 1)
         person = self._features(shown, points, side) if amount > 0 else None
         skin, clear = None, clearness(shown.context, shown.visible)
@@ -273,17 +273,18 @@ class FaceRenderer:
             skin = skin_of(crop, person, near, visible=shown.visible, points=points, clear=clear)
         fitted = whole if skin is None else skin.over(whole, amount)
         for drawn in (speaking, looking):
-            fitted = drawn(fitted, points, self.settings.lively * there, clear=math.sqrt(clear))
+            fitted = drawn(fitted, points, self.settings.lively, clear=math.sqrt(clear))
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not
             number = f"grain {o.frame} {o.track}"
             rgb = add_grain(rgb, grain_of(p.rgb, p.mask.hidden), seed=int.from_bytes(seed(self._key, number)[:16]))
         part = slices(window, p.region)
-        seen = np.ones(rgb.shape[:2], np.float32)
-        if skin is not None or p.head is not None:
-            pixels, depths = continued(p.rgb, p.mask.hidden)
+        seen = np.full(rgb.shape[:2], there, np.float32)
         if skin is not None:
-            seen = 1 - np.float32(amount) * (1 - skin.seen(p.pose, window))
+            seen *= 1 - np.float32(amount) * (1 - skin.seen(p.pose, window))
+        if there < 1 or skin is not None or p.head is not None:
+            pixels, depths = continued(p.rgb, p.mask.hidden)
+        if there < 1 or skin is not None:
             rgb = rimmed(rgb, seen, pixels[part], depths[part], size=p.pose.size)
         patch = Patch(window, rgb, p.mask.alpha[part].copy())
         if p.head is not None:
