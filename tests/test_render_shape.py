@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidanon.render.shape import SHAPE_TRAITS, USUAL, VARIETY, Build, builds, own_shape, traits_of
+from vidanon.render.shape import OPEN, PECULIARITIES, SHAPE_TRAITS, USUAL, VARIETY, Build, builds, own_shape, traits_of
 from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, FloatArray, Observation
 
 AT = FACE_POINT_INDEX
-ZERO = np.zeros(SHAPE_TRAITS, np.float32)
+ZERO = np.zeros(PECULIARITIES, np.float32)
 USUAL_FACE = {
     "nose": (0.5, 0.517), "right_eye": (0.387, 0.393), "right_pupil": (0.387, 0.393), "right_lid_upper": (0.385, 0.38),
     "right_lid_lower": (0.39, 0.405), "mouth_right": (0.4, 0.624), "lip_upper_inner": (0.5, 0.62),
@@ -66,7 +66,10 @@ def test_a_head_built_differently_still_does_what_the_person_does() -> None:
     rng = np.random.default_rng(1)
     points = rng.uniform(0.3, 0.7, (30, 2)).astype(np.float32)
     one, other = (
-        own_shape(points, rng.standard_normal(SHAPE_TRAITS).astype(np.float32), ZERO + 0.004, amount=1) for _ in "ab"
+        own_shape(
+            points, rng.standard_normal(SHAPE_TRAITS).astype(np.float32), np.append(ZERO[:-1] + 0.004, 0), amount=1
+        )
+        for _ in "ab"
     )
     for a, b in (
         ("lip_upper_inner", "lip_lower_inner"),
@@ -103,10 +106,37 @@ def test_shape_is_read_from_all_of_a_clip_and_where_it_is_no_guess() -> None:
     for _ in range(3):
         build.add(seen(wide))
         build.add(seen(face()))
-    assert build.peculiarities() == pytest.approx((own["a"] + builds([("c", seen(face()))])["c"]) / 2, abs=1e-5)
+    both = build.peculiarities()
+    assert both is not None
+    assert both[:-1] == pytest.approx((own["a"] + builds([("c", seen(face()))])["c"])[:-1] / 2, abs=1e-5)
 
 
 def test_a_face_is_built_alike_wherever_it_is() -> None:
     """The same head elsewhere in the picture has the same peculiarities."""
     one, two = (builds([("a", seen(face(), shift=s))])["a"] for s in (0.0, 57.0))
     np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def opening(points: FloatArray) -> float:
+    """How far the right eye's lids are apart, in crops."""
+    return float(np.hypot(*(points[AT["right_lid_lower"]] - points[AT["right_lid_upper"]])))
+
+
+@pytest.mark.parametrize("share", [0.7, 1.3])
+def test_eyes_that_are_always_narrow_or_wide_are_the_persons_and_blinks_are_not(share: float) -> None:
+    """Over a clip new eyes are as open as most are, a single photo changes little, and shut is shut."""
+    own, blink, nobody = face(), face(), np.zeros(SHAPE_TRAITS, np.float32)
+    for points, apart in ((own, share * OPEN * 0.231), (blink, 0.0)):
+        for side in ("right", "left"):
+            upper, lower = AT[f"{side}_lid_upper"], AT[f"{side}_lid_lower"]
+            at = points[[upper, lower]].mean(axis=0)
+            points[upper] = points[lower] = at
+            points[upper, 1] -= apart / 2
+            points[lower, 1] += apart / 2
+    clip = [*[("a", seen(own))] * 400, *[("a", seen(blink))] * 20]
+    (known,), (once,) = builds(clip).values(), builds(clip[:1]).values()
+    assert known.shape == (PECULIARITIES,)
+    made = opening(own_shape(own, nobody, known, amount=1))
+    assert made == pytest.approx(OPEN * 0.231, rel=0.06)
+    assert opening(own_shape(own, nobody, once, amount=1)) == pytest.approx(opening(own), rel=0.02)
+    assert opening(own_shape(blink, nobody, known, amount=1)) == 0

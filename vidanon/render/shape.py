@@ -7,6 +7,7 @@ what the face does (speech, blinks, gaze, nods) stays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from vidanon.geometry import apply
 from vidanon.render.align import crop_matrix, face_pose
-from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, JAW, FloatArray, Observation
+from vidanon.types import FACE_POINT_INDEX, FACE_POINTS, JAW, OPENINGS, FloatArray, Observation
 
 
 def _rows(*parts: str) -> list[int]:
@@ -30,6 +31,7 @@ _RIGHT_EYE = _rows("right_eye", "right_pupil", "right_lid", "right_brow")
 _BROWS, _MOUTH = _rows("_brow_"), _rows("mouth_", "lip_")
 _NOSE, _CHIN, _MOUTH_RIGHT, _MOUTH_LEFT = _named("nose", "jaw_4", "mouth_right", "mouth_left")
 _EYES = _named("right_eye", "left_eye")
+_LIDS = OPENINGS[1:]
 _SIDES = (_named("jaw_0", "jaw_2"), _named("jaw_8", "jaw_6"))
 
 SHAPE_TRAITS = 8
@@ -55,6 +57,13 @@ PECULIAR = 2.0
 """Standard deviations beyond which a trait is not the person's but the way they hold their head"""
 FURTHEST = 0.03
 """crops: no feature is moved further"""
+PECULIARITIES = SHAPE_TRAITS + 1
+"""the traits, and how wide the eyes are usually open: a natural logarithm"""
+OPEN, NARROWEST = 0.12, 0.4
+"""How far apart lids of who looks ahead are, from the eyes to the mouth being 1 (cubic mean of 2,864 training faces, so
+that blinks hardly count); the most by which that is anybody's way, as a natural logarithm."""
+ENOUGH = 40.0
+"""Faces of somebody over which that is half believed: in one photo it may be a smile."""
 AHEAD = (0.15, 0.35)
 """how far the nose is off the middle of the eyes, in half their distance, where shape counts in full and not at all"""
 
@@ -93,9 +102,11 @@ class Build:
     """What is peculiar to one person, gathered over a clip in constant memory."""
 
     total: FloatArray = field(default_factory=lambda: np.zeros(SHAPE_TRAITS, np.float32))
-    """[SHAPE_TRAITS] weighted sum"""
+    """[SHAPE_TRAITS] weighted sum of the traits"""
     weight: float = 0.0
     """sum of the weights"""
+    opened: float = 0.0
+    """weighted sum of the cubes of how far the lids are apart"""
 
     def add(self, face: Observation) -> None:
         """Takes a face into account; one without a place is none."""
@@ -103,16 +114,30 @@ class Build:
             pose = face_pose(face.box, face.points)
         except ValueError:
             return
-        traits, weight = traits_of(np.asarray(apply(crop_matrix(pose, 1), face.points), np.float32))
-        self.total += weight * traits
-        self.weight += weight
+        points = np.asarray(apply(crop_matrix(pose, 1), face.points), np.float32)
+        traits, weight = traits_of(points)
+        if weight > 0:
+            self.total += weight * traits
+            self.weight += weight
+            self.opened += weight * _opening(points) ** 3
 
     def peculiarities(self) -> FloatArray | None:
-        """[SHAPE_TRAITS] in crops, off the usual; None if the person never looked ahead."""
+        """[PECULIARITIES] off the usual; None if the person never looked ahead."""
         if self.weight < 0.5:
             return None
         spread = PECULIAR * np.linalg.norm(VARIETY, axis=1)
-        return np.asarray(np.clip(self.total / self.weight - USUAL, -spread, spread), np.float32)
+        traits = np.clip(self.total / self.weight - USUAL, -spread, spread)
+        open_ = math.log(max((self.opened / self.weight) ** (1 / 3), 0.01) / OPEN)
+        believed = self.weight / (self.weight + ENOUGH)
+        return np.append(traits, believed * min(max(open_, -NARROWEST), NARROWEST)).astype(np.float32)
+
+
+def _opening(points: FloatArray) -> float:
+    """How far the lids of keypoints [30, 2] are apart, in lengths from the eyes to the mouth; OPEN if unknown."""
+    length = float(np.hypot(*(points[[_MOUTH_RIGHT, _MOUTH_LEFT]].mean(axis=0) - points[_EYES].mean(axis=0))))
+    gaps = np.hypot(*np.array([points[lower] - points[upper] for upper, lower in _LIDS]).T)
+    opening = float(gaps.mean()) / length if length > 0 else math.nan
+    return opening if math.isfinite(opening) else OPEN
 
 
 def builds(faces: Iterable[tuple[str, Observation]]) -> dict[str, FloatArray]:
@@ -128,16 +153,22 @@ def builds(faces: Iterable[tuple[str, Observation]]) -> dict[str, FloatArray]:
 def own_shape(points: FloatArray, traits: FloatArray, own: FloatArray | None, *, amount: float) -> FloatArray:
     """Keypoints [30, 2] in 0..1 of the upright crop, of a head that is built differently.
 
-    `traits` [SHAPE_TRAITS], standard normal, say how nobody's face is built; `own` [SHAPE_TRAITS], what is peculiar to
+    `traits` [SHAPE_TRAITS], standard normal, say how nobody's face is built; `own` [PECULIARITIES], what is peculiar to
     the person (`builds`), is taken off; `amount` 1 does both wholly, 0 neither. In profile, where the eyes are close
     together in the picture, widths change as much less.
     """
     new = np.clip(traits, -2, 2).astype(np.float32) @ VARIETY.T
-    change = np.clip(np.float32(amount) * (new if own is None else new - own), -FURTHEST, FURTHEST)
+    change = np.clip(np.float32(amount) * (new if own is None else new - own[:-1]), -FURTHEST, FURTHEST)
     apart, raised, brows, nose, mouth, lips, jaw, chin = change.tolist()
     eyes = points[_EYES[1]] - points[_EYES[0]]
     facing = min(1.0, float(np.hypot(*eyes)) / float(2 * USUAL[0])) if np.isfinite(eyes).all() else 1.0
     out = points.copy()
+    if own is not None:  # as far as they are from being shut, so blinks stay
+        wider = np.float32(math.expm1(-amount * float(own[-1])) / 2)
+        for upper, lower in _LIDS:
+            gap = points[lower] - points[upper]
+            out[upper] -= wider * gap
+            out[lower] += wider * gap
     out[_LEFT_EYE] += (apart * facing, raised)
     out[_RIGHT_EYE] += (-apart * facing, raised)
     out[_BROWS, 1] += brows
