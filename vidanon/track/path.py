@@ -41,7 +41,7 @@ JITTER = 0.06
 """how much of such a distance jitter may make up"""
 RIDE_SECONDS = 0.09
 """sigma by which a box's ride is smoothed: it need not tremble with the head, nor breathe with what its mouth does"""
-RIDE_LAG = (0.008, 0.02)
+RIDE_LAG = (0.012, 0.03)
 """how far that may take it from its ride, in face sizes, until it counts less, and from where on not at all"""
 USUAL_SECONDS = 1.0 + TICK
 """how far around its usual size is looked for"""
