@@ -10,6 +10,7 @@ from test_track_link import face, frames, linked
 from track_scene import STRONG
 
 from vidanon.settings import DetectSettings
+from vidanon.track.company import chests
 from vidanon.types import N_FACE_POINTS, ScannedFace
 
 HALFWAY = (STRONG + DetectSettings().weak_threshold) / 2
@@ -158,3 +159,15 @@ def test_a_chest_in_a_close_up_is_no_face(change: dict[str, float], count: int) 
     scan = frames(*found)
     assert len(linked(scan, join_seconds=0)) == count
     assert len(linked(scan, join_seconds=0, drop_parts=1)) == 2
+
+
+def test_the_chests_of_a_frame_are_told_as_those_of_a_track() -> None:
+    """Below the chin of a close-up, and its eyes doubted where the face's are certain: no naked face is lost there."""
+    owner = marked(400, 100, side=150, trust=0.99)
+    chest = marked(425, 270, side=105, trust=0.5)
+    child = marked(425, 270, side=105, trust=0.9)
+    beside = marked(585, 270, side=105, trust=0.5)
+    assert chests([owner, chest]) == [False, True]
+    assert chests([chest, owner]) == [True, False]
+    assert chests([owner, child, beside]) == [False, False, False]
+    assert chests([chest]) == [False]

@@ -22,13 +22,14 @@ from vidanon.geometry import apply, area, invert, iou
 from vidanon.media.frames import Frame
 from vidanon.models.embeddings import Embedder
 from vidanon.settings import TrackSettings
+from vidanon.track.company import chests
 from vidanon.track.parts import parts
 from vidanon.types import FloatArray, Observation, ScannedFace, Track
 
 SURE = 0.65
 """score from which a scanned face that no track holds counts as a face ..."""
 PART = TrackSettings().drop_parts
-"""... unless more than this part of it lies in a surer one's, or it is an ear or an earring of that one's"""
+"""... unless more than this part of it lies in a surer one's, or it is an ear, an earring or the chest of that one's"""
 HELD = 0.5
 """part of a scanned face's box that lies in a planned one's, from which it is the same face"""
 SAME_FACE = 0.3
@@ -90,8 +91,8 @@ class Following:
                 self._face(index, frames, face, own=own, planned=planned[1:])
         for number in [n for n, before in self._before.items() if before.frame < index]:
             del self._before[number]
-        for found, part in zip(scanned, parts(scanned, PART), strict=True):
-            if found.score >= SURE and not part and not _is_held(found.box, planned[0]):
+        for found, part, chest in zip(scanned, parts(scanned, PART), chests(scanned), strict=True):
+            if found.score >= SURE and not (part or chest) and not _is_held(found.box, planned[0]):
                 self._shown(self._loose, Place.of(found.box, found.points), frames)
 
     def _face(

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidanon.geometry import Array, area, centre_size, iou, within
 from vidanon.track.live import LiveTrack
+from vidanon.track.parts import trust_of
+from vidanon.types import ScannedFace
 
 HEAD = 0.5
 """part of a box that lies on a face that is seen, from which it is behind it, or is that face"""
@@ -152,6 +154,18 @@ def below_closeup(box: ArrayLike, face: ArrayLike) -> bool:
     if span < CLOSEUP_PX or not CHEST_SIZE[0] <= size / span <= CHEST_SIZE[1]:
         return False
     return bool(abs(x - fx) < CHEST_ASIDE * span and CHEST_BELOW[0] * span < y - fy < CHEST_BELOW[1] * span)
+
+
+def chests(faces: Sequence[ScannedFace]) -> list[bool]:
+    """Which of a frame's detections are where another one in a close-up has its chest, and far less to be trusted."""
+    trust = [trust_of(f) for f in faces]
+    return [
+        own < CHEST_TRUST
+        and any(
+            sure >= own + SURER and below_closeup(f.box, other.box) for other, sure in zip(faces, trust, strict=True)
+        )
+        for f, own in zip(faces, trust, strict=True)
+    ]
 
 
 def _owner(track: LiveTrack) -> LiveTrack:
