@@ -106,21 +106,22 @@ def settled(times: Array, path: Array, weights: Array, sigma: float, *, ride: Ar
     """The path [N, 4] smoothed by `sigma` seconds, by a third of it where the face moves too fast for that.
 
     `ride` [N, 4] is where the face's own pixels take it (ride.py): what the two differ by is smoothed that much, the
-    ride itself by `RIDE_SECONDS`.
+    ride itself by `RIDE_SECONDS` at the most.
     """
     size = np.exp(path[:, 2:].mean(axis=1, keepdims=True))
     unit = np.hstack([size, size, np.full((len(path), 2), SIZE_UNIT)])
-    return np.asarray(_calmed(times, ride, unit) + eased(times, path - ride, weights, sigma, unit=unit), np.float64)
+    way = _calmed(times, ride, min(sigma, RIDE_SECONDS), unit=unit)
+    return np.asarray(way + eased(times, path - ride, weights, sigma, unit=unit), np.float64)
 
 
-def _calmed(times: Array, ride: Array, unit: Array) -> Array:
+def _calmed(times: Array, ride: Array, sigma: float, *, unit: Array) -> Array:
     """A ride [N, 4] without what is too small and too quick to matter; `unit` [N, 4] is what counts as 1."""
     evened = np.ones(len(times))
-    calm = smooth(times, ride, evened, RIDE_SECONDS)
+    calm = smooth(times, ride, evened, sigma)
     away = np.abs((calm - ride) / unit).max(axis=1)
     need = np.clip((away - RIDE_LAG[0]) / (RIDE_LAG[1] - RIDE_LAG[0]), 0, 1)
     # As in `eased`, but whoever rides trembles little: there is no jitter to allow for.
-    share = np.maximum(need, smooth(times, need[:, None], evened, RIDE_SECONDS)[:, 0])[:, None]
+    share = np.maximum(need, smooth(times, need[:, None], evened, sigma)[:, 0])[:, None]
     return np.asarray(calm + np.clip(share, 0, 1) * (ride - calm), np.float64)
 
 
