@@ -102,11 +102,13 @@ def test_a_mouth_that_opens_leaves_no_trail_and_the_rest_is_blended() -> None:
 
 
 def test_a_head_that_has_turned_is_another_picture() -> None:
-    """Shift and roll leave a neighbour its weight; a turn, which keypoints show as one against the other, takes it."""
+    """Shift and roll leave a neighbour its weight; a turn, keypoints against each other, takes it: all if it is large."""
     straight = blended(canvas(1, 1.0), [canvas(0, 0.0, at=points(dx=0.05, roll=0.2))], reach=1)
-    turned = blended(canvas(1, 1.0), [canvas(0, 0.0, at=points(turn=0.3))], reach=1)
-    assert straight[SIDE // 2, SIDE // 2].max() < 0.7
-    assert turned[SIDE // 2, SIDE // 2].min() > 0.95
+    turned, about = (blended(canvas(1, 1.0), [canvas(0, 0.0, at=points(turn=t))], reach=1) for t in (0.3, -1.0))
+    middle = np.s_[SIDE // 2, SIDE // 2]
+    assert straight[middle].max() < 0.7
+    assert straight[middle].max() + 0.02 < turned[middle].min() < about[middle].min()
+    assert about[middle].min() > 0.9
 
 
 def test_nothing_counts_beyond_a_gap_the_reach_another_track_or_unknown_points() -> None:
