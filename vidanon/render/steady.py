@@ -26,7 +26,7 @@ OPENED = 0.025
 """how much further lips or lids may be apart than in this frame, in sides of the crop, for the other to be of no use"""
 TURNED = 0.08
 """root mean square of what a head's turn moves keypoints against each other, in sides of the crop, that makes another
-frame count 1/e: half a turn does. What a net makes of the light hangs on the pose, and light does not change with it."""
+frame count 1/e: half a turn does. What a net makes of light hangs on the pose, and light does not change with that."""
 AROUND = (0.09, 0.05, 0.05)
 """how far around the middle of each of OPENINGS that matters, in sides of the crop"""
 MOVED = 0.01
