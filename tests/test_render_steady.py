@@ -102,7 +102,7 @@ def test_a_mouth_that_opens_leaves_no_trail_and_the_rest_is_blended() -> None:
 
 
 def test_a_head_that_has_turned_is_another_picture() -> None:
-    """Shift and roll leave a neighbour its weight; a turn, keypoints against each other, takes of it, a large one all."""
+    """Shift and roll leave a neighbour its weight; a turn, keypoints against each other, takes it, a large one all."""
     straight = blended(canvas(1, 1.0), [canvas(0, 0.0, at=points(dx=0.05, roll=0.2))], reach=1)
     turned, about = (blended(canvas(1, 1.0), [canvas(0, 0.0, at=points(turn=t))], reach=1) for t in (0.3, -1.0))
     middle = np.s_[SIDE // 2, SIDE // 2]
