@@ -32,7 +32,7 @@ AROUND = (0.09, 0.05, 0.05)
 MOVED = 0.01
 """root mean square of how far a part of the face has moved, in sides of the crop, that makes another frame count 1/e
 for where it lies ..."""
-SPOKEN, BLINKED = 0.0075, 0.004
+SPOKEN, BLINKED = 0.0065, 0.003
 """... and the same of what mouth and eyes do: of their points, off their middle"""
 HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in sides of the crop"""
