@@ -272,7 +272,7 @@ class FaceRenderer:
             near = averaged(face.canvas, around, reach=self.reach_frames)
             skin = skin_of(crop, person, near, visible=shown.visible, points=points, clear=clear)
         fitted = whole if skin is None else skin.over(whole, amount)
-        for drawn in (speaking, looking):
+        for drawn in (speaking, looking):  # pupils and open mouths are the last that haze takes
             fitted = drawn(fitted, points, self.settings.lively, clear=math.sqrt(clear))
         rgb = place(fitted, p.pose, window)
         if enlarged >= 1:  # a shrunken crop is as crisp as the picture, an enlarged one is not
