@@ -117,6 +117,16 @@ def test_where_a_lid_goes_no_brow_follows() -> None:
     assert pulled[int(float(shut[0, lids[0], 1]) * 256)].abs() > 0.01
 
 
+def test_where_a_lip_goes_no_nostril_follows() -> None:
+    """A mouth that opens pulls at the skin below the nose, hardly at the nose."""
+    open_ = CANONICAL[None].clone()
+    open_[:, FACE_POINT_INDEX["lip_upper_inner"], 1] -= 0.012
+    open_[:, FACE_POINT_INDEX["lip_lower_inner"], 1] += 0.04
+    pulled = (laid_out(open_, 256)[0] - laid_out(CANONICAL[None], 256)[0])[0, :, 128, 1]
+    assert pulled[int(0.545 * 256)].abs() < 0.003
+    assert pulled[int(0.6 * 256)].abs() > 0.006
+
+
 def test_a_face_that_looks_ahead_hides_nothing() -> None:
     """Pins are where the keypoints are, and all of them hold; also with closed eyes and an open mouth."""
     points = CANONICAL[None].clone()

@@ -49,6 +49,8 @@ _BROW_ENDS = [[FACE_POINT_INDEX[f"{side}_brow_{end}"] for end in ("outer", "inne
 _EYES = [FACE_POINT_INDEX[f"{side}_eye"] for side in ("right", "left")]
 _UNDER_BROWS = 0.3
 """share of the way from there to the eye over which a brow reaches down"""
+_NOSE, _NOSTRILS = FACE_POINT_INDEX["nose"], 0.25
+"""how far below its tip a nose ends, of the way from the eyes down to that"""
 _HAIRLINE = (0.0, -0.15)
 """from the brows to about the hairline, in crops"""
 _FRAME = torch.tensor([[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)])
@@ -222,12 +224,16 @@ def kept(field: Tensor) -> Tensor:
 def controls(points: Tensor) -> Tensor:
     """[B, M, 2] what the warp is pinned to: settled facial keypoints [B, 30, 2], what follows from them, the border.
 
-    That is the hairline, and the middles of the brows: where a lid goes, no brow follows.
+    That is the hairline, the middles of the brows, and where a nose ends: where a lid goes no brow follows, and no
+    nostrils where a lip does.
     """
     hairline = points[:, _BROWS] + torch.tensor(_HAIRLINE, device=points.device)
     brows = points[:, _BROW_ENDS].mean(2)
     under = torch.lerp(brows, points[:, _EYES], _UNDER_BROWS)
-    return torch.cat([points[:, ON_FACE], hairline, brows, under, _FRAME.to(points).expand(len(points), -1, -1)], 1)
+    nose = points[:, [_NOSE]]
+    down = (nose - points[:, _EYES].mean(1, keepdim=True)) * torch.tensor([0.0, _NOSTRILS], device=points.device)
+    border = _FRAME.to(points).expand(len(points), -1, -1)
+    return torch.cat([points[:, ON_FACE], hairline, brows, under, nose + down, border], 1)
 
 
 def _bend(squared: Tensor) -> Tensor:
@@ -271,7 +277,7 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
     border = hidden.new_zeros(len(hidden), len(_FRAME))
     brows = hidden[:, _BROW_ENDS].mean(2)
-    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], brows, brows, border], 1)
+    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], brows, brows, hidden[:, [_NOSE]], border], 1)
     at = grid(coarse, like=points)
     field = warp_field(pins, goals, at, slack).unflatten(1, (coarse, coarse))
 
