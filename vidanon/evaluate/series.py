@@ -125,7 +125,7 @@ def pooled(pairs: Sequence[tuple[Series, Series]]) -> Figures:
         step_p95=float(np.quantile(steps, 0.95)) if len(steps) else None,
         jitter=_rms([(t.px, n) for t, n in lengths]),
         still_jitter=_rms([(t.still_px, n * t.still_share) for t, n in lengths if t.still_px is not None]),
-        still_share=sum(t.still_share * n for t, n in lengths) / sum(n for _, n in lengths) if lengths else None,
+        still_share=_weighed([(t.still_share, n) for t, n in lengths]),
         mouth=_weighed([(correlation(o.mouth, s.mouth), len(s.mouth)) for s, o in pairs]),
         mouth_gain=_weighed([(gain(o.mouth, s.mouth), len(s.mouth)) for s, o in pairs]),
         lids=_weighed([(correlation(o.lids, s.lids), len(s.lids)) for s, o in pairs]),
@@ -151,7 +151,7 @@ def _mean(values: Array) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _weighed(values: Sequence[tuple[float | None, int]]) -> float | None:
+def _weighed(values: Sequence[tuple[float | None, float]]) -> float | None:
     """Mean of (value, weight), where there is a value."""
     known = [(value, weight) for value, weight in values if value is not None]
     whole = sum(weight for _, weight in known)
@@ -160,5 +160,5 @@ def _weighed(values: Sequence[tuple[float | None, int]]) -> float | None:
 
 def _rms(weighted: Sequence[tuple[float, float]]) -> float | None:
     """Root mean square of (value, weight)."""
-    whole = sum(weight for _, weight in weighted)
-    return (sum(value * value * weight for value, weight in weighted) / whole) ** 0.5 if whole else None
+    square = _weighed([(value * value, weight) for value, weight in weighted])
+    return None if square is None else square**0.5

@@ -236,6 +236,13 @@ def controls(points: Tensor) -> Tensor:
     return torch.cat([points[:, ON_FACE], hairline, brows, under, nose + down, border], 1)
 
 
+def _hidden_controls(hidden: Tensor) -> Tensor:
+    """[B, M] how far each of `controls` is hidden, by how far keypoints [B, 30] are; the border never is."""
+    brows = hidden[:, _BROW_ENDS].mean(2)
+    border = hidden.new_zeros(len(hidden), len(_FRAME))
+    return torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], brows, brows, hidden[:, [_NOSE]], border], 1)
+
+
 def _bend(squared: Tensor) -> Tensor:
     return squared * torch.log(squared + 1e-9)
 
@@ -275,9 +282,7 @@ def laid_out(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     open_, hidden = unfolded(parted(points))
     pins = controls(open_)
     goals = controls(CANONICAL.to(points)[None]).expand_as(pins)
-    border = hidden.new_zeros(len(hidden), len(_FRAME))
-    brows = hidden[:, _BROW_ENDS].mean(2)
-    slack = SLACK ** torch.cat([hidden[:, ON_FACE], hidden[:, _BROWS], brows, brows, hidden[:, [_NOSE]], border], 1)
+    slack = SLACK ** _hidden_controls(hidden)
     at = grid(coarse, like=points)
     field = warp_field(pins, goals, at, slack).unflatten(1, (coarse, coarse))
 

@@ -116,13 +116,11 @@ def settled(times: Array, path: Array, weights: Array, sigma: float, *, ride: Ar
 
 def _calmed(times: Array, ride: Array, sigma: float, *, unit: Array) -> Array:
     """A ride [N, 4] without what is too small and too quick to matter; `unit` [N, 4] is what counts as 1."""
-    evened = np.ones(len(times))
-    calm = smooth(times, ride, evened, sigma)
+    calm = smooth(times, ride, np.ones(len(times)), sigma)
     away = np.abs((calm - ride) / unit).max(axis=1)
     need = np.clip((away - RIDE_LAG[0]) / (RIDE_LAG[1] - RIDE_LAG[0]), 0, 1)
     # As in `eased`, but whoever rides trembles little: there is no jitter to allow for.
-    share = np.maximum(need, smooth(times, need[:, None], evened, sigma)[:, 0])[:, None]
-    return np.asarray(calm + np.clip(share, 0, 1) * (ride - calm), np.float64)
+    return _given_way(times, calm, ride, need, sigma)
 
 
 def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Array | float = 1.0) -> Array:
@@ -137,6 +135,11 @@ def eased(times: Array, values: Array, weights: Array, sigma: float, *, unit: Ar
     bend[1:-1] = np.abs(np.diff(values, n=2, axis=0) / (unit if isinstance(unit, float) else unit[1:-1])).max(axis=1)
     slack = LAG[0] + np.minimum(_usual(times, bend), JITTER)
     need = np.clip((lag - slack) / (LAG[1] - LAG[0]), 0, 1)
+    return _given_way(times, wide, narrow, need, sigma)
+
+
+def _given_way(times: Array, wide: Array, narrow: Array, need: Array, sigma: float) -> Array:
+    """The `wide` path [N, D], the `narrow` one [N, D] where there is `need` [N] of it (0..1), and around."""
     # The change from one to the other is spread out, or it would be a jump itself.
     spread = smooth(times, need[:, None], np.ones(len(times)), sigma)[:, 0]
     share = np.clip(np.maximum(need, spread), 0, 1)[:, None]
